@@ -1,0 +1,31 @@
+"""psion-ledger: an event-sourced audit engine for language-model pretraining. The map, in the order of the imports:
+
+    record   errors  digest  events  contracts/  log/       what happened, appended once
+    derive   record  relations  catalog  ledger  receipts/  what follows from it, by SQL
+    audit    program  replay  evidence  audit               whether it holds, as findings
+    show     report/  cli                                   for people and machines
+
+A later row never serves an earlier one. The SQL is in `queries/`, one SELECT a file.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from psion_ledger.ledger import Run, open_run
+
+__all__ = ["Run", "__version__", "open_run"]
+
+try:
+    __version__ = version("psion-ledger")
+except PackageNotFoundError:  # A checkout on sys.path that nobody installed.
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> object:
+    # DuckDB and pyarrow cost tenths of a second: only those who open a run pay.
+    if name in ("Run", "open_run"):
+        from psion_ledger import ledger
+
+        return getattr(ledger, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

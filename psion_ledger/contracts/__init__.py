@@ -1,0 +1,102 @@
+"""What a run promises before its first batch: five documents, their own rules, and what binds them together.
+
+    PretrainStageConfig   what the stage is bound to, by id and digest     psion.pretrain_stage_config.v1
+    ModelDescriptor       the decoder, its tokenizer, its tensors          psion.compact_decoder_descriptor.v1
+    TokenizedCorpus       splits, shards, sources                          psion.tokenized_corpus_manifest.v1
+    SamplingPolicy        how often each family is drawn, and its caps     psion.sampling_policy.v1
+    SamplingPlan          sequence ranges, batch, horizon, evaluation sets psion_ledger.sampling_plan.v1
+
+`check_contracts` returns what does not hold as findings; `require_bound` raises them.
+"""
+
+from typing import Literal, overload
+
+from psion_ledger.contracts import (
+    model_descriptor,
+    sampling_plan,
+    sampling_policy,
+    stage_config,
+    tokenized_corpus,
+)
+from psion_ledger.contracts.binding import Contracts, check_contracts, require_bound
+from psion_ledger.contracts.codec import decode_struct, encode_document
+from psion_ledger.contracts.digests import (
+    model_descriptor_digest,
+    tensor_layout_digest,
+    tokenizer_binding_digest,
+)
+from psion_ledger.contracts.finding import ContractFinding
+from psion_ledger.contracts.model_descriptor import ModelDescriptor, SizeAnchor, TokenizerBinding, describe
+from psion_ledger.contracts.sampling_plan import (
+    EvaluationSet,
+    PlanFamily,
+    SamplingPlan,
+    cycle_slots,
+    family_draws,
+)
+from psion_ledger.contracts.sampling_policy import SamplingPolicy
+from psion_ledger.contracts.stage_config import ObjectiveConfig, PretrainStageConfig
+from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
+
+__all__ = [
+    "DOCUMENTS",
+    "ContractFinding",
+    "Contracts",
+    "Document",
+    "DocumentRole",
+    "EvaluationSet",
+    "ModelDescriptor",
+    "ObjectiveConfig",
+    "PlanFamily",
+    "PretrainStageConfig",
+    "SamplingPlan",
+    "SamplingPolicy",
+    "SizeAnchor",
+    "TokenizedCorpus",
+    "TokenizerBinding",
+    "check_contracts",
+    "cycle_slots",
+    "decode_document",
+    "describe",
+    "encode_document",
+    "family_draws",
+    "model_descriptor_digest",
+    "require_bound",
+    "tensor_layout_digest",
+    "tokenizer_binding_digest",
+]
+
+Document = PretrainStageConfig | ModelDescriptor | TokenizedCorpus | SamplingPolicy | SamplingPlan
+DocumentRole = Literal[
+    "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
+]
+# Role -> type and schema version.
+DOCUMENTS: dict[DocumentRole, tuple[type[Document], str]] = {
+    "stage_config": (PretrainStageConfig, stage_config.SCHEMA_VERSION),
+    "model_descriptor": (ModelDescriptor, model_descriptor.SCHEMA_VERSION),
+    "tokenized_corpus": (TokenizedCorpus, tokenized_corpus.SCHEMA_VERSION),
+    "sampling_policy": (SamplingPolicy, sampling_policy.SCHEMA_VERSION),
+    "sampling_plan": (SamplingPlan, sampling_plan.SCHEMA_VERSION),
+}
+
+
+@overload
+def decode_document(role: Literal["stage_config"], text: str | bytes) -> PretrainStageConfig: ...
+@overload
+def decode_document(role: Literal["model_descriptor"], text: str | bytes) -> ModelDescriptor: ...
+@overload
+def decode_document(role: Literal["tokenized_corpus"], text: str | bytes) -> TokenizedCorpus: ...
+@overload
+def decode_document(role: Literal["sampling_policy"], text: str | bytes) -> SamplingPolicy: ...
+@overload
+def decode_document(role: Literal["sampling_plan"], text: str | bytes) -> SamplingPlan: ...
+@overload
+def decode_document(role: DocumentRole, text: str | bytes) -> Document: ...
+def decode_document(role: DocumentRole, text: str | bytes) -> Document:
+    """The document of a role from its JSON text.
+
+    Raises ContractRefused, with the role, a JSON pointer and what to do, for malformed JSON, another schema
+    version, unknown or missing fields, wrong types and values out of range.
+    """
+    kind, schema_version = DOCUMENTS[role]
+    return decode_struct(kind, schema_version, role, text)

@@ -1,0 +1,105 @@
+"""The sampling plan against the other documents: the corpus that it orders and the policy that it follows."""
+
+from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal
+from psion_ledger.contracts.model_descriptor import ModelDescriptor
+from psion_ledger.contracts.sampling_plan import ROLE, SamplingPlan, cycle_slots, family_draws
+from psion_ledger.contracts.sampling_policy import SamplingPolicy
+from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
+from psion_ledger.contracts.values import TOTAL_BPS
+
+_UINT16_IDS = 2**16
+
+
+def plan_against_model(plan: SamplingPlan, descriptor: ModelDescriptor) -> Findings:
+    """Sequences fit the context, and token ids fit their width."""
+    context, vocabulary = descriptor.config.max_context, descriptor.config.vocab_size
+    if plan.sequence_tokens > context:
+        expected, actual = f"at most {context}, the model's context", str(plan.sequence_tokens)
+        yield ContractFinding("ContextLengthMismatch", f"{ROLE}#/sequence_tokens", expected, actual)
+    if plan.token_dtype == "uint16" and vocabulary > _UINT16_IDS:
+        expected = f"uint32, for {vocabulary} token ids"
+        yield ContractFinding("TokenWidthMismatch", f"{ROLE}#/token_dtype", expected, plan.token_dtype)
+
+
+def plan_against_corpus(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
+    """Identity, seed, splits, families, totals and shards are the corpus's."""
+    replay, at = corpus.replay_contract, f"{ROLE}#/families"
+    yield from equal(f"{ROLE}#/dataset_identity", corpus.identity, plan.dataset_identity)
+    seed = replay.deterministic_shuffle_seed
+    yield from equal(f"{ROLE}#/sampler_seed", seed, plan.sampler_seed, "ReplayContractMismatch")
+    ordering_at = "tokenized_corpus#/replay_contract/shard_ordering"
+    ordering = "deterministic_shuffle"
+    yield from equal(ordering_at, ordering, replay.shard_ordering, "ReplayContractMismatch")
+    splits = {split.split_name: split for split in corpus.splits}
+    known = []
+    for index, family in enumerate(plan.families):
+        split = splits.get(family.split_name)
+        if split is None:
+            expected = "a split of the corpus"
+            yield ContractFinding("UnknownSplitName", f"{at}/{index}/split_name", expected, family.split_name)
+            continue
+        known.append((family.split_name, family.source_family_id))
+        yield from equal(f"{at}/{index}/split_kind", split.kind, family.split_kind, "SplitKindMismatch")
+    promised = [(split.split_name, name) for split in corpus.splits for name in split.source_family_ids]
+    yield from covers(at, promised, known, "SourceFamilyCoverageMismatch")
+    yield from _totals(plan, corpus)
+    yield from _shards(plan, corpus)
+
+
+def _totals(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
+    for index, split in enumerate(corpus.splits):
+        own = [family for family in plan.families if family.split_name == split.split_name]
+        if own:
+            at = f"tokenized_corpus#/splits/{index}"
+            sequences, tokens = sum(family.sequences for family in own), sum(family.tokens for family in own)
+            yield from equal(f"{at}/sequence_count", sequences, split.sequence_count, "CountMismatch")
+            yield from equal(f"{at}/token_count", tokens, split.token_count, "CountMismatch")
+
+
+def _shards(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
+    """A family's shards are exactly the shards of its split that hold one of its sources."""
+    ids = {shard.shard_id for shard in corpus.shards}
+    for index, family in enumerate(plan.families):
+        at = f"{ROLE}#/families/{index}/shard_ids"
+        for row, shard_id in enumerate(family.shard_ids):
+            if shard_id not in ids:
+                yield ContractFinding("UnknownShard", f"{at}/{row}", "a shard of the corpus", shard_id)
+        own = [
+            shard.shard_id
+            for shard in corpus.shards
+            if shard.split_name == family.split_name
+            and any(source.source_family_id == family.source_family_id for source in shard.source_lineage)
+        ]
+        listed = [shard_id for shard_id in family.shard_ids if shard_id in ids]
+        yield from covers(at, own, listed, "CoverageMismatch")
+
+
+def plan_against_policy(plan: SamplingPlan, policy: SamplingPolicy, corpus: TokenizedCorpus) -> Findings:
+    """Every train family is drawn within the horizon, within its cap, and once only in a single pass.
+
+    Sequences are all of one length, so shares of tokens are shares of draws; a cap allows one of rounding.
+    """
+    positions, at = plan.horizon_positions, f"{ROLE}#/horizon_steps"
+    weights = policy.weights
+    draws = family_draws(weights, positions)
+    never = sorted(family for family, count in draws.items() if count == 0)
+    if never:
+        slots = cycle_slots(weights)
+        needed = 1 + max(slots.index(family) for family in weights)
+        steps = -(-needed // plan.global_batch_sequences)
+        expected = f"at least {steps} steps, so that each family is drawn"
+        actual = f"{plan.horizon_steps}, which never draws {', '.join(never)}"
+        yield ContractFinding("FamilyNeverDrawn", at, expected, actual)
+    for index, row in enumerate(policy.source_family_weights):
+        count, cap = draws[row.source_family_id], row.maximum_family_token_share_bps
+        if (count - 1) * TOTAL_BPS > cap * positions:
+            cap_at = f"sampling_policy#/source_family_weights/{index}/maximum_family_token_share_bps"
+            expected = f"room for {count} of {positions} planned sequences"
+            yield ContractFinding("ShareAboveCap", cap_at, expected, str(cap))
+    if corpus.replay_contract.iteration_mode == "single_pass":
+        for family in plan.families:
+            count = draws.get(family.source_family_id, 0)
+            if family.split_kind == "train" and count > family.sequences:
+                expected = f"at most {family.sequences} draws of {family.source_family_id} in a single pass"
+                actual = f"{plan.horizon_steps}, which makes {count}"
+                yield ContractFinding("ReplayContractMismatch", at, expected, actual)

@@ -1,0 +1,81 @@
+"""The one error tree. Findings are values; these are for what cannot go on.
+
+    LedgerError                 exit code
+    |- UsageError               2   the caller asked for something that makes no sense
+    |  |- BadRunId              2   a run id outside the grammar
+    |  |- EventRefused          2   an event that its own schema refuses, before a byte is written
+    |  |- ContractRefused       2   contracts that break their own rules or each other
+    |  |- StageRefused          2   a transition that the stage program does not have
+    |  |- QueryRefused          2   SQL that is not exactly one SELECT, or that fails to bind
+    |- CannotDecide             3   the evidence cannot be read, or is not enough
+    |  |- Unreadable            3   a file of the ledger that is missing, cut short or malformed
+    |  |- NewerFormat           3   written by a later version than this one
+    |  |- LimitHit              3   more bytes, rows or seconds than allowed
+    |  |- WriterFailed          3   a write or a sync failed; the writer refuses everything after it
+    |  |- WriterBusy            3   another live process holds the stream
+    |- NoSuchRun                4   the ledger holds no run of that name
+
+Any other exception is a bug of ours; the command line turns it into exit code 3.
+"""
+
+
+class LedgerError(Exception):
+    """What went wrong, where (run, stream, seq, file) and what to do, in one line."""
+
+    exit_code = 3
+
+
+class UsageError(LedgerError):
+    exit_code = 2
+
+
+class BadRunId(UsageError):
+    pass
+
+
+class EventRefused(UsageError):
+    pass
+
+
+class ContractRefused(UsageError):
+    pass
+
+
+class StageRefused(UsageError):
+    """`code` is the original stage program's error name, such as `StageRequiresPretrainRun`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class QueryRefused(UsageError):
+    pass
+
+
+class CannotDecide(LedgerError):
+    exit_code = 3
+
+
+class Unreadable(CannotDecide):
+    pass
+
+
+class NewerFormat(CannotDecide):
+    pass
+
+
+class LimitHit(CannotDecide):
+    pass
+
+
+class WriterFailed(CannotDecide):
+    pass
+
+
+class WriterBusy(CannotDecide):
+    pass
+
+
+class NoSuchRun(LedgerError):
+    exit_code = 4

@@ -1,0 +1,176 @@
+"""What the laws need and SQL cannot compute, as relations: derived digests, contract checks, receipt checks, files.
+
+Each relation is made when a law reads it. Evidence that is not at hand is said so, in words that tell what to pass.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from psion_ledger.contracts import (
+    DOCUMENTS,
+    check_contracts,
+    decode_document,
+    model_descriptor_digest,
+    tokenizer_binding_digest,
+)
+from psion_ledger.errors import CannotDecide, ContractRefused, LedgerError
+from psion_ledger.ledger import Run
+from psion_ledger.program import Program, advance, recorded_document, stage_events
+from psion_ledger.receipts import verify_receipt
+from psion_ledger.record import measure
+from psion_ledger.replay import REPLAYED_SCHEMA, declared_corpus_digest, replay_table
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where evidence outside the ledger is looked for; `corpus` is null when no replay is asked for."""
+
+    artifacts: Path
+    corpus: Path | None
+
+
+def _texts(*names: str) -> pa.Schema:
+    return pa.schema([(name, pa.string()) for name in names])
+
+
+_DIGESTS = _texts(
+    "model_descriptor_digest", "tokenizer_binding_digest", "tensor_layout_digest", "corpus_digest"
+)
+_CHECKS = _texts("role", "code", "pointer", "expected", "actual")
+_FOUND = pa.schema([*_texts("pointer", "stream", "expected", "actual"), pa.field("event_seq", pa.int64())])
+_REFUSALS = pa.schema([*_texts("code", "stream", "message"), pa.field("event_seq", pa.int64())])
+_FILES = pa.schema(
+    [*_texts("path", "stream", "sha256_expected", "sha256_actual"), pa.field("event_seq", pa.int64())]
+)
+
+
+def _table(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def derived_digests(run: Run, sources: Sources) -> pa.Table:
+    """The digests that the declared descriptor and corpus have; no row while they are missing or malformed."""
+    try:
+        contracts = run.contracts
+    except (CannotDecide, ContractRefused):
+        return _DIGESTS.empty_table()
+    descriptor = contracts.model_descriptor
+    row = {
+        "model_descriptor_digest": model_descriptor_digest(descriptor),
+        "tokenizer_binding_digest": tokenizer_binding_digest(descriptor.tokenizer_binding),
+        "tensor_layout_digest": descriptor.checkpoint_contract.tensor_layout_digest,
+        "corpus_digest": declared_corpus_digest(contracts.tokenized_corpus).hex(),
+    }
+    return _table(_DIGESTS, [row])
+
+
+def contract_checks(run: Run, sources: Sources) -> pa.Table:
+    """Every rule of the contracts that does not hold; while one is missing, only what each says by itself."""
+    rows: list[dict[str, Any]] = []
+    for role, text in run.contracts_text.items():
+        try:
+            decode_document(next(known for known in DOCUMENTS if known == role), text)
+        except ContractRefused as error:
+            rows.append(
+                {
+                    "role": role,
+                    "code": "Malformed",
+                    "pointer": f"{role}#",
+                    "expected": "its schema",
+                    "actual": str(error),
+                }
+            )
+    if not rows and len(run.contracts_text) == len(DOCUMENTS):
+        rows = [
+            {"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)}
+            for f in check_contracts(run.contracts)
+        ]
+    return _table(_CHECKS, rows)
+
+
+def receipt_checks(run: Run, sources: Sources) -> pa.Table:
+    """Every field of a recorded receipt that its basis does not give."""
+    recorded = run.con.sql(
+        "select sha256, stream, seq from receipt_recorded order by attempt, rank, seq"
+    ).fetchall()
+    rows = []
+    for sha, stream, seq in recorded:
+        document = recorded_document(run, sha)
+        where = {"stream": stream, "event_seq": seq}
+        try:
+            found = verify_receipt(run, document)
+            if found.sha256 != sha.hex():
+                rows.append({"pointer": "/", "expected": sha.hex(), "actual": found.sha256, **where})
+            rows += [
+                {"pointer": d.pointer, "expected": d.expected, "actual": d.actual, **where}
+                for d in found.differences
+            ]
+        except LedgerError as error:
+            rows.append(
+                {"pointer": "/", "expected": "a receipt that its basis gives", "actual": str(error), **where}
+            )
+    return _table(_FOUND, rows)
+
+
+def stage_refusals(run: Run, sources: Sources) -> pa.Table:
+    """Every stage event that the stage program refuses; the fold goes on without it."""
+    program = Program(run_id=run.run_id)
+    rows = []
+    for stream, seq, event in stage_events(run):
+        try:
+            program = advance(program, event)
+        except LedgerError as error:
+            code = getattr(error, "code", type(error).__name__)
+            rows.append({"code": code, "stream": stream, "event_seq": seq, "message": str(error)})
+    return _table(_REFUSALS, rows)
+
+
+def promoted_files(run: Run, sources: Sources) -> pa.Table | str:
+    """The files of the promoted checkpoint, hashed as opaque bytes; why not, when their folder is not at hand."""
+    run.relate(["promoted_checkpoint"])
+    row = run.con.execute("select files, promoted_stream, promoted_seq from promoted_checkpoint").fetchone()
+    if row is None:
+        return _FILES.empty_table()
+    files, stream, seq = row
+    folder = sources.artifacts / run.run_id
+    if not folder.is_dir():
+        return f"the promoted checkpoint's files are not at hand ({folder}): pass --artifacts"
+    rows = [
+        {
+            "path": file["path"], "stream": stream, "event_seq": seq,
+            "sha256_expected": file["sha256"].hex(), "sha256_actual": measure(folder, file["path"])[1],
+        }
+        for file in files
+    ]  # fmt: skip
+    if all(row["sha256_actual"] is None for row in rows):
+        return f"the promoted checkpoint's files are not at hand (below {folder}): pass --artifacts"
+    return _table(_FILES, rows)
+
+
+def replay_here(run: Run, sources: Sources) -> pa.Table | str:
+    """Order and content of every effective batch, re-derived from the contracts and the corpus's shards."""
+    if sources.corpus is None:
+        return "order and content were not re-derived by this audit: pass --require replayed"
+    if not sources.corpus.is_dir():
+        return f"the corpus is not at hand ({sources.corpus}): pass --corpus"
+    try:
+        return replay_table(run, sources.corpus)
+    except (CannotDecide, ContractRefused) as error:
+        return f"the batches could not be re-derived: {error}"
+
+
+RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | str]] = {
+    "derived_digests": derived_digests,
+    "contract_checks": contract_checks,
+    "receipt_checks": receipt_checks,
+    "stage_refusals": stage_refusals,
+    "promoted_files": promoted_files,
+    "replay_here": replay_here,
+}
+SCHEMAS = {
+    "derived_digests": _DIGESTS, "contract_checks": _CHECKS, "receipt_checks": _FOUND, "stage_refusals": _REFUSALS,
+    "promoted_files": _FILES, "replay_here": REPLAYED_SCHEMA,
+}  # fmt: skip

@@ -1,0 +1,153 @@
+"""A run opened for reading: its verified record, its contracts, and SQL over it.
+
+with psion_ledger.open_run("ledger", "my-run") as run:
+    run.sql("select step, loss_nats from train_steps order by step").fetchall()
+"""
+
+import functools
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from psion_ledger import catalog, relations
+from psion_ledger.contracts import DOCUMENTS, Contracts, decode_document
+from psion_ledger.errors import CannotDecide, LimitHit, NoSuchRun, QueryRefused
+from psion_ledger.log import claim
+from psion_ledger.record import Record, read
+
+SANDBOX_MEMORY = "4GB"
+QUERY_SECONDS_MAX = 120.0
+
+
+class Run:
+    """One run of a ledger. Owns its DuckDB connections; close it, or use it in a `with` statement."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.run_id = record.claim.run_id
+        self._related: set[str] = set()
+
+    @functools.cached_property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """For built-in queries alone: it scans the ledger's files and could write. Views come with `relate`."""
+        with cannot_decide(self.run_id):
+            return relations.connect(self.record, native=True)
+
+    def relate(self, words: Iterable[str]) -> None:
+        """Create the views that a built-in query with these words reads, once."""
+        missing = [v for v in catalog.needed(catalog.views(), words) if v.name not in self._related]
+        with cannot_decide(self.run_id):
+            relations.create_views(self.con, missing)
+        self._related.update(view.name for view in missing)
+
+    def rows(self, query: catalog.Query) -> list[dict[str, object]]:
+        """The rows of a built-in query."""
+        self.relate(query.words)
+        with cannot_decide(self.run_id):
+            table = self.con.sql(query.sql).to_arrow_table()
+        rows: list[dict[str, object]] = table.to_pylist()
+        return rows
+
+    @functools.cached_property
+    def _sandbox(self) -> duckdb.DuckDBPyConnection:
+        con = relations.connect(self.record, native=False)
+        relations.create_views(con, list(catalog.views()))
+        for setting in (
+            f"memory_limit = '{SANDBOX_MEMORY}'", "enable_external_access = false", "lock_configuration = true"
+        ):  # fmt: skip
+            con.execute(f"set {setting}")
+        return con
+
+    def sql(self, query: str, seconds_max: float = QUERY_SECONDS_MAX) -> duckdb.DuckDBPyRelation:
+        """Run one SELECT of anybody's over the verified relations, without access to files, network or settings.
+
+        Raises QueryRefused when it is not exactly one SELECT or does not bind, LimitHit when it takes too long.
+        """
+        with cannot_decide(self.run_id):
+            con = self._sandbox
+        try:
+            statements = con.extract_statements(query)
+        except duckdb.Error as error:
+            raise QueryRefused(f"not SQL: {first_line(error)}") from error
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QueryRefused("give exactly one SELECT; a ledger is only read")
+        alarm = threading.Timer(seconds_max, con.interrupt)
+        alarm.start()
+        try:
+            return con.sql(query).materialize()
+        except duckdb.InterruptException as error:
+            raise LimitHit(f"the query took more than {seconds_max:g} s") from error
+        except duckdb.OutOfMemoryException as error:
+            raise LimitHit(f"the query needs more than {SANDBOX_MEMORY}") from error
+        except duckdb.Error as error:
+            raise QueryRefused(first_line(error)) from error
+        finally:
+            alarm.cancel()
+
+    @functools.cached_property
+    def contracts_text(self) -> dict[str, str]:
+        """The exact JSON of each contract that has been declared, by role."""
+        with cannot_decide(self.run_id):
+            found = self.con.execute(
+                "select role, document from contract_declared where document is not null "
+                "order by attempt desc, rank desc, seq desc"
+            ).fetchall()
+        return dict(found)
+
+    @functools.cached_property
+    def contracts(self) -> Contracts:
+        """The five contracts, decoded. Raises CannotDecide while one is missing, ContractRefused when one is bad."""
+        missing = [role for role in DOCUMENTS if role not in self.contracts_text]
+        if missing:
+            raise CannotDecide(f"run {self.run_id}: not declared yet: {', '.join(missing)}")
+        text = self.contracts_text
+        return Contracts(
+            stage_config=decode_document("stage_config", text["stage_config"]),
+            model_descriptor=decode_document("model_descriptor", text["model_descriptor"]),
+            tokenized_corpus=decode_document("tokenized_corpus", text["tokenized_corpus"]),
+            sampling_policy=decode_document("sampling_policy", text["sampling_policy"]),
+            sampling_plan=decode_document("sampling_plan", text["sampling_plan"]),
+        )
+
+    def close(self) -> None:
+        for name in ("con", "_sandbox"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def first_line(error: Exception) -> str:
+    return str(error).split("\n\n")[0].splitlines()[0]
+
+
+@contextmanager
+def cannot_decide(run_id: str) -> Iterator[None]:
+    """What DuckDB cannot read of a record, we cannot decide."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise CannotDecide(f"run {run_id}: the record cannot be queried: {first_line(error)}") from error
+
+
+def open_run(ledger: str | Path, run_id: str | None = None, as_of: int | None = None) -> Run:
+    """Open a run (the latest when no id is given), as of the first `as_of` manifest entries when that is given.
+
+    Raises NoSuchRun, BadRunId, and CannotDecide for what cannot be read.
+    """
+    folder = Path(ledger)
+    if run_id is None:
+        runs = claim.run_ids(folder)
+        if not runs:
+            raise NoSuchRun(
+                f"no run in {folder}: `python -m trainer` makes one, or name the folder with --ledger"
+            )
+        run_id = runs[0]
+    return Run(read(claim.find_run(folder, run_id), as_of))

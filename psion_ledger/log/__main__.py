@@ -1,0 +1,22 @@
+"""`python -m psion_ledger.log RUN_FOLDER`: seal what can be sealed. The process that the writer hands its journals to."""
+
+import sys
+from pathlib import Path
+
+from psion_ledger.errors import LedgerError
+from psion_ledger.log.segment import seal_run
+
+
+def main() -> int:
+    try:
+        sealed = seal_run(Path(sys.argv[1]))
+    except (LedgerError, OSError) as error:
+        print(error, file=sys.stderr)
+        return getattr(error, "exit_code", 3)
+    for line in sealed.torn:
+        print(f"torn tail: {line}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

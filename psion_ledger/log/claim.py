@@ -1,0 +1,125 @@
+"""A run's genesis: its folder, its CLAIM, and the numbers of its attempts. Each is created once and never changed."""
+
+import os
+import re
+import secrets
+import socket
+import time
+from pathlib import Path
+
+import msgspec
+
+from psion_ledger.digest import sha256
+from psion_ledger.errors import BadRunId, NewerFormat, NoSuchRun, Unreadable, UsageError
+from psion_ledger.log import files
+
+FORMAT_VERSION = 1
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The CLAIM file. `nonce` (16 bytes, hex) keeps two runs of one name apart; `sha256` is of the file's bytes."""
+
+    format: str
+    format_version: int
+    run_id: str
+    nonce: str
+    created_at_ns: int
+
+
+def check_run_id(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+        raise BadRunId(
+            f"run id {run_id!r}: use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit, without '..'"
+        )
+    return run_id
+
+
+def create_run(ledger: Path, run_id: str) -> Path:
+    """Make the run's folder and CLAIM, durable on return; refused when the run exists."""
+    run = ledger / check_run_id(run_id)
+    for folder in (run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
+        files.make_folder(folder)
+    claim = Claim(
+        format="psion-ledger",
+        format_version=FORMAT_VERSION,
+        run_id=run_id,
+        nonce=secrets.token_hex(16),
+        created_at_ns=time.time_ns(),
+    )
+    try:
+        files.write_durable(run / "CLAIM", msgspec.json.encode(claim), b"\n")
+    except FileExistsError:
+        raise UsageError(f"run {run_id} exists in {ledger}: choose another id, or resume it") from None
+    files.sync_folder(run)
+    files.sync_folder(ledger)
+    return run
+
+
+def find_run(ledger: Path, run_id: str) -> Path:
+    run = ledger / check_run_id(run_id)
+    if not (run / "CLAIM").is_file():
+        raise NoSuchRun(
+            f"no run {run_id} in {ledger}: `psion-ledger runs --ledger {ledger}` lists what is there"
+        )
+    return run
+
+
+def run_ids(ledger: Path) -> list[str]:
+    """The runs of a ledger, latest claim first."""
+    if not ledger.is_dir():
+        return []
+    claimed = [path.parent.name for path in ledger.glob("*/CLAIM") if _RUN_ID.fullmatch(path.parent.name)]
+    return sorted(claimed, key=lambda name: (-_created_at_ns(ledger / name), name))
+
+
+def _created_at_ns(run: Path) -> int:
+    try:
+        return read_claim(run)[0].created_at_ns
+    except (Unreadable, NewerFormat):
+        return 0
+
+
+def read_claim(run: Path) -> tuple[Claim, bytes]:
+    """The claim and the sha256 of its file, which entry 0 of the manifest names."""
+    path = run / "CLAIM"
+    try:
+        data = files.read_regular(path)
+        claim = msgspec.json.decode(data, type=Claim)
+    except FileNotFoundError:
+        raise NoSuchRun(f"{run}: no CLAIM, so no run") from None
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise Unreadable(f"{path}: not a claim: {error}; restore it from a copy") from error
+    if claim.format_version > FORMAT_VERSION:
+        raise NewerFormat(
+            f"{path}: format {claim.format_version}; this version reads {FORMAT_VERSION}: upgrade"
+        )
+    if claim.run_id != run.name or not re.fullmatch(r"[0-9a-f]{32}", claim.nonce):
+        raise Unreadable(f"{path}: claims run {claim.run_id!r}; the folder's name and the claim must agree")
+    return claim, sha256(data)
+
+
+def claim_attempt(run: Path) -> int:
+    """Take the next attempt number, durably; rank 0 calls it once for each start of training."""
+    owner = msgspec.json.encode(
+        {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "boot_id": _boot_id(),
+            "started_at_ns": time.time_ns(),
+        }
+    )
+    attempt = 1
+    while True:
+        scratch = files.scratch_path(run)
+        files.write_durable(scratch, owner, b"\n")
+        if files.publish(scratch, run / "attempts" / f"{attempt}.json"):
+            return attempt
+        attempt += 1
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

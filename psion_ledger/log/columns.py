@@ -1,0 +1,116 @@
+"""Events as Arrow columns: one schema per kind, made from its Struct.
+
+A sealed file holds `stream, role, attempt, rank, seq, recorded_at_ns, durable_through`, then the event's fields
+under their own names. Nested values are flattened by hand: building them from Python objects is ten times slower.
+"""
+
+import functools
+import types
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from operator import attrgetter
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+import pyarrow as pa
+
+from psion_ledger.events import KINDS, Digest
+from psion_ledger.log.frame import Frame
+
+STREAM_COLUMNS = (
+    pa.field("stream", pa.string(), nullable=False),
+    pa.field("role", pa.string(), nullable=False),
+    pa.field("attempt", pa.int64(), nullable=False),
+    pa.field("rank", pa.int64(), nullable=False),
+)
+FRAME_COLUMNS = (
+    pa.field("seq", pa.int64(), nullable=False),
+    pa.field("recorded_at_ns", pa.int64(), nullable=False),
+    pa.field("durable_through", pa.int64(), nullable=False),
+)
+_SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.binary()}
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _stripped(kind: Any) -> tuple[Any, bool]:
+    """A type without `Annotated` and `| None`, and whether it may be null. A digest keeps its annotation."""
+    if kind is Digest:
+        return kind, False
+    if get_origin(kind) is Annotated:
+        return _stripped(get_args(kind)[0])
+    if get_origin(kind) in (types.UnionType, Union):
+        (inner,) = (arg for arg in get_args(kind) if arg is not type(None))
+        return _stripped(inner)[0], True
+    return kind, False
+
+
+def arrow_type(kind: Any) -> pa.DataType:
+    """The Arrow type of an event field's annotation."""
+    kind, _ = _stripped(kind)
+    if kind is Digest:
+        return pa.binary(32)
+    if get_origin(kind) is Literal:
+        return pa.string()
+    if get_origin(kind) is list:
+        return pa.list_(pa.field("element", arrow_type(get_args(kind)[0]), nullable=False))
+    if _is_struct(kind):
+        return pa.struct(_fields(kind))
+    return _SCALARS[kind]
+
+
+def _fields(struct: type[msgspec.Struct]) -> list[pa.Field]:
+    return [
+        pa.field(field.name, arrow_type(field.type), nullable=_stripped(field.type)[1])
+        for field in _typed_fields(struct)
+    ]
+
+
+@functools.cache
+def _typed_fields(struct: type[msgspec.Struct]) -> tuple[Any, ...]:
+    hints = {
+        name: annotation
+        for base in reversed(struct.__mro__)
+        for name, annotation in _annotations(base).items()
+    }
+    return tuple(types.SimpleNamespace(name=name, type=hints[name]) for name in struct.__struct_fields__)
+
+
+def _annotations(base: type) -> dict[str, Any]:
+    return dict(base.__dict__.get("__annotations__", {}))
+
+
+@functools.cache
+def schema(kind: str) -> pa.Schema:
+    return pa.schema([*STREAM_COLUMNS, *FRAME_COLUMNS, *_fields(KINDS[kind])])
+
+
+def array(values: Sequence[Any], kind: Any) -> pa.Array:
+    """Python values of an event field as one Arrow array."""
+    bare, nullable = _stripped(kind)
+    if get_origin(bare) is list:
+        offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32())
+        element = get_args(bare)[0]
+        flat = array(list(chain.from_iterable(values)), element)
+        return pa.ListArray.from_arrays(offsets, flat, type=arrow_type(kind))
+    if _is_struct(bare) and not nullable:
+        columns = [array(list(map(attrgetter(f.name), values)), f.type) for f in _typed_fields(bare)]
+        return pa.StructArray.from_arrays(columns, fields=_fields(bare))
+    return pa.array(values, arrow_type(kind))
+
+
+def batch(
+    kind: str, frames: Sequence[Frame], stream: str, role: str, attempt: int, rank: int
+) -> pa.RecordBatch:
+    """The frames of one kind in one stream as a record batch of `schema(kind)`."""
+    rows = len(frames)
+    stream_values = (stream, role, attempt, rank)
+    events = [frame.event for frame in frames]
+    columns = [
+        *(pa.repeat(pa.scalar(v, f.type), rows) for v, f in zip(stream_values, STREAM_COLUMNS, strict=True)),
+        *(pa.array(list(map(attrgetter(f.name), frames)), f.type) for f in FRAME_COLUMNS),
+        *(array(list(map(attrgetter(f.name), events)), f.type) for f in _typed_fields(KINDS[kind])),
+    ]
+    return pa.record_batch(columns, schema=schema(kind))

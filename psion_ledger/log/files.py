@@ -1,0 +1,77 @@
+"""The few file operations that the log is made of. Regular files only, no link is followed, nobody else may read.
+
+The order that makes a file durable: write, sync the file, publish by `link` (create-if-absent), sync the folder.
+"""
+
+import os
+import stat
+import uuid
+from pathlib import Path
+
+from psion_ledger.errors import LimitHit, Unreadable
+
+MANIFEST_BYTES_MAX = 16 << 20
+JOURNAL_BYTES_MAX = 1 << 30
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def open_regular(path: Path) -> int:
+    """A read-only descriptor of a regular file. A FIFO or a link is refused before it can block or mislead."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Unreadable(f"{path}: not a regular file")
+    return fd
+
+
+def read_regular(path: Path, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
+    """The whole file. Raises FileNotFoundError as it is; other trouble as Unreadable, an absurd size as LimitHit."""
+    try:
+        fd = open_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+    with os.fdopen(fd, "rb") as file:
+        if os.fstat(fd).st_size > bytes_max:
+            raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")
+        return file.read(bytes_max + 1)
+
+
+def write_durable(path: Path, *chunks: bytes) -> None:
+    """Create `path` (it must not exist) with these bytes, synced."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(fd)
+
+
+def scratch_path(run: Path) -> Path:
+    """A name in the run's tmp folder that no other process picks."""
+    make_folder(run / "tmp")
+    return run / "tmp" / uuid.uuid4().hex
+
+
+def publish(scratch: Path, final: Path) -> bool:
+    """Give a synced file its name, durably; False when the name is taken. The scratch name goes away in either case."""
+    try:
+        os.link(scratch, final, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    finally:
+        scratch.unlink()
+    sync_folder(final.parent)
+    return True

@@ -1,0 +1,250 @@
+"""The writer of one stream. It owns the journal file, its lock, the chain and the thread that syncs it.
+
+`emit` returns after one write(2): the event survives SIGKILL (accepted). A thread syncs every 50 ms; the events
+that others rest on are synced before `emit` returns: they survive power loss (durable). The first write or
+sync that fails poisons the writer, because after a failed sync the kernel may have dropped what it said it kept.
+"""
+
+import fcntl
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from psion_ledger import events
+from psion_ledger.digest import leaf_hash
+from psion_ledger.errors import EventRefused, UsageError, WriterBusy, WriterFailed
+from psion_ledger.log import claim, files, frame
+
+ROTATE_AT_BYTES = 64 << 20
+SYNC_EVERY_S = 0.05
+_DURABLE_ON_RETURN = (
+    events.StreamOpened, events.RunStarted, events.AttemptStarted, events.ContractDeclared, events.StageStarted,
+    events.StageCompleted, events.StageAdvanced, events.CheckpointWritten, events.CheckpointPromoted,
+    events.ReceiptRecorded, events.VerificationStarted, events.VerificationCompleted, events.RunFinished,
+)  # fmt: skip
+_writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
+
+
+def stream_name(opened: events.StreamOpened) -> str:
+    """The name of a train stream; a verification's stream is named after its id."""
+    return f"t{opened.attempt:04}.r{opened.rank:05}"
+
+
+def open_writer(
+    run: Path,
+    opened: events.StreamOpened,
+    stream: str | None = None,
+    on_rotated: Callable[[Path], object] | None = None,
+) -> "Writer":
+    """Begin a new stream with `opened` as its seq 0. `on_rotated(run)` is called whenever a full journal was left.
+
+    Raises WriterBusy when a live process holds the stream, UsageError when the stream exists already.
+    """
+    name = stream or stream_name(opened)
+    folder = run / "journal" / name
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        _refuse_existing(folder)
+    files.sync_folder(folder.parent)
+    writer = Writer(run, name, on_rotated)
+    writer.emit(opened)
+    return writer
+
+
+def _refuse_existing(folder: Path) -> None:
+    for path in sorted(folder.glob("*.wal")):
+        if holder := live_holder(path):
+            raise WriterBusy(
+                f"stream {folder.name}: another process writes it ({holder}); stop it or start a new attempt"
+            )
+    raise UsageError(f"stream {folder.name} exists and its writer is gone: start a new attempt")
+
+
+def live_holder(path: Path) -> str | None:
+    """Who holds a journal's lock, as its first event says; None when its writer is gone."""
+    fd = files.open_regular(path)
+    try:
+        # Shared, so that two who look at once do not take each other for the writer.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+        first = next(iter(frame.Scan(data, path)), None)
+        opened = first[0].event if first else None
+        if isinstance(opened, events.StreamOpened):
+            return f"pid {opened.pid} on {opened.host}"
+        return "its first journal is sealed already"
+    finally:
+        os.close(fd)
+    return None
+
+
+class Writer:
+    """Threads may share it; a fork's child may not: there it is dead and raises."""
+
+    def __init__(self, run: Path, stream: str, on_rotated: Callable[[Path], object] | None) -> None:
+        self.run, self.stream = run, stream
+        self._claim, _ = claim.read_claim(run)
+        self._on_rotated = on_rotated
+        self._seq = 0
+        self._link = frame.first_link(self._claim.run_id, stream, bytes.fromhex(self._claim.nonce))
+        self._durable_through = frame.NOTHING_DURABLE
+        self._failure: str | None = None
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._fd, self._bytes = self._begin_journal()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep_syncing, name=f"sync {stream}", daemon=True)
+        self._thread.start()
+        _writers.add(self)
+
+    def emit(self, event: events.Event) -> int:
+        """Append one event and return its seq; on return it is accepted, and durable if others rest on its kind.
+
+        Raises EventRefused when the event breaks its own schema (nothing was written), WriterFailed after the
+        first failed write or sync.
+        """
+        try:
+            # Struct constructors validate nothing: what the decoder lets through is what is written.
+            event = frame.decode_event(frame.encode(event))
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+            raise EventRefused(f"stream {self.stream}, {type(event).__name__}: {error}") from error
+        with self._lock:
+            if self._failure is not None:
+                raise WriterFailed(self._failure)
+            seq = self._seq
+            body = frame.encode((seq, time.time_ns(), self._link, self._durable_through, event))
+            data = frame.enveloped(body)
+            self._write(data)
+            self._link = leaf_hash(body)
+            self._seq = seq + 1
+            self._bytes += len(data)
+        if self._bytes >= ROTATE_AT_BYTES:
+            self._rotate_full()
+        if isinstance(event, _DURABLE_ON_RETURN):
+            self.sync()
+        return seq
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if os.write(self._fd, data) != len(data):
+                raise OSError("the write came up short; is the disk full?")
+        except OSError as error:
+            self._poison("write", error)
+
+    def _poison(self, what: str, error: OSError) -> None:
+        self._failure = (
+            f"run {self.run.name}, stream {self.stream}, seq {self._seq}: {what} failed: {error.strerror or error}; "
+            "what was accepted before is kept: free the disk and resume the run"
+        )
+        raise WriterFailed(self._failure) from error
+
+    def sync(self) -> None:
+        """Return when everything accepted so far is durable."""
+        with self._sync_lock:
+            with self._lock:
+                if self._failure is not None:
+                    raise WriterFailed(self._failure)
+                through, fd = self._seq - 1, self._fd
+            if through == self._durable_through:
+                return
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                self._poison("sync", error)
+            self._durable_through = through
+
+    def _keep_syncing(self) -> None:
+        while not self._closing.wait(SYNC_EVERY_S):
+            try:
+                self.sync()
+            except WriterFailed:
+                return  # The next emit raises it, in the thread that can act on it.
+
+    def _begin_journal(self) -> tuple[int, int]:
+        """A new journal file, locked before it has its name: whoever sees it unlocked knows its writer is gone."""
+        header = frame.encode_header(
+            frame.Header(
+                format_version=claim.FORMAT_VERSION,
+                events_version=events.EVENTS_VERSION,
+                run_id=self._claim.run_id,
+                stream=self.stream,
+                nonce=bytes.fromhex(self._claim.nonce),
+                first_seq=self._seq,
+                link_before=self._link,
+            )
+        )
+        scratch = files.scratch_path(self.run)
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(fd, header)
+        os.fsync(fd)
+        if not files.publish(scratch, self.run / "journal" / self.stream / f"{self._seq:012}.wal"):
+            os.close(fd)
+            raise WriterBusy(f"stream {self.stream}: another process writes it")
+        return fd, len(header)
+
+    def _rotate_full(self) -> None:
+        with self._sync_lock, self._lock:
+            if self._bytes < ROTATE_AT_BYTES:
+                return  # Another thread was first.
+            self._rotate_locked()
+        if self._on_rotated is not None:
+            self._on_rotated(self.run)
+
+    def _rotate_locked(self) -> None:
+        # Under both locks: no sync may run on a descriptor that is being closed.
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self._poison("sync", error)
+        self._durable_through = self._seq - 1
+        full = self._fd
+        self._fd, self._bytes = self._begin_journal()
+        os.close(full)
+
+    def rotate(self) -> None:
+        """Leave the journal written so far to the sealer and go on in a new one."""
+        with self._sync_lock, self._lock:
+            if self._failure is not None:
+                raise WriterFailed(self._failure)
+            self._rotate_locked()
+
+    def close(self) -> None:
+        """Sync and let go of the stream; nothing can be emitted after it."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._failure is None:
+            self.sync()
+            with self._lock:
+                self._failure = f"stream {self.stream} is closed"
+                os.close(self._fd)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _die_in_child(self) -> None:
+        if self._failure is None:
+            os.close(self._fd)
+        # The parent's thread may have held a lock at the moment of the fork.
+        self._lock, self._sync_lock = threading.Lock(), threading.Lock()
+        self._failure = (
+            f"stream {self.stream} belongs to the process that forked this one (pid {os.getppid()})"
+        )
+
+
+def _after_fork_in_child() -> None:
+    for writer in list(_writers):
+        writer._die_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,208 @@
+"""Sealing: journals that their writer has left become Parquet files, then a manifest entry, then go away.
+
+The same code seals after every rotation, at the end of a run and after a kill. Each step can be repeated: a crash
+before the entry leaves files that nobody names, a crash after it leaves a journal that is dropped next time.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from psion_ledger import events
+from psion_ledger.digest import merkle_root, sha256_file
+from psion_ledger.errors import CannotDecide, Unreadable
+from psion_ledger.log import claim, columns, files, journal, manifest
+from psion_ledger.log.frame import Frame, Scan
+
+# Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
+CHUNK_FRAMES = 4096
+Identity = tuple[Literal["train", "verify"], int, int]
+_DICTIONARY = {"stream", "role", "pass_id", "split_name", "split_kind", "source_family_id", "evaluation_id"}
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sealing did. `torn` names the journals that ended inside a frame, and where they were cut."""
+
+    entries: list[manifest.Entry]
+    torn: list[str]
+
+
+def seal_run(run: Path) -> Sealed:
+    """Seal every journal whose writer has rotated away from it, closed it or died, oldest first in each stream."""
+    claimed, claim_sha256 = claim.read_claim(run)
+    entries: list[manifest.Entry] = []
+    torn: list[str] = []
+    for folder in sorted((run / "journal").iterdir()):
+        for path in sorted(folder.glob("*.wal")):
+            try:
+                if journal.live_holder(path) is not None:
+                    break
+                sealed = _seal_journal(run, claimed, claim_sha256, path, torn)
+            except FileNotFoundError:
+                continue  # Another sealer was first.
+            if sealed is not None:
+                entries.append(sealed)
+    return Sealed(entries=entries, torn=torn)
+
+
+def seal_in_child(run: Path) -> None:
+    """Seal in a process of its own, so that the writer's process neither stalls nor grows. Raises CannotDecide."""
+    done = subprocess.run(
+        [sys.executable, "-m", "psion_ledger.log", str(run)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise CannotDecide(f"run {run.name}: sealing failed: {done.stderr.strip()}")
+    if done.stderr:
+        print(done.stderr.rstrip(), file=sys.stderr)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _seal_journal(
+    run: Path, claimed: claim.Claim, claim_sha256: bytes, path: Path, torn: list[str]
+) -> manifest.Entry | None:
+    data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+    scan = Scan(data, path)
+    header = scan.header
+    if (header.run_id, header.stream, header.nonce.hex()) != (
+        claimed.run_id,
+        path.parent.name,
+        claimed.nonce,
+    ):
+        raise Unreadable(f"{path}: belongs to stream {header.stream} of run {header.run_id}; move it away")
+    known = manifest.read(run, claim_sha256)
+    if known.broken is not None:
+        raise Unreadable(
+            f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed"
+        )
+    before = [e for e in known.entries if e.stream == header.stream]
+    if before and before[-1].last_seq >= header.first_seq:
+        path.unlink(missing_ok=True)
+        return None
+    if before and before[-1].link_after != header.link_before.hex():
+        raise Unreadable(
+            f"{path}: does not continue {header.stream} as sealed through seq {before[-1].last_seq}"
+        )
+    with _collector_off():
+        opened = before[0] if before else None
+        tables, links, identity = _decode(scan, header.stream, opened)
+    if scan.damage is not None:
+        os.truncate(path, scan.end)
+        torn.append(f"{path.relative_to(run)}: cut at byte {scan.end} of {len(data)}: {scan.damage}")
+    if not links:
+        path.unlink(missing_ok=True)
+        return None
+    last_seq = header.first_seq + len(links) - 1
+    role, attempt, rank = identity
+    entry = manifest.Entry(
+        type="seal", number=0, previous_sha256="", events_version=header.events_version,
+        stream=header.stream, role=role, attempt=attempt, rank=rank,
+        first_seq=header.first_seq, last_seq=last_seq,
+        link_before=header.link_before.hex(), link_after=links[-1].hex(), events_root=merkle_root(links).hex(),
+        files=[_write(run, kind, table, header.stream, header.first_seq, last_seq) for kind, table in tables],
+    )  # fmt: skip
+    files.sync_folder(run / "segments")
+    published = manifest.append(run, claim_sha256, entry)
+    path.unlink(missing_ok=True)
+    return published
+
+
+def _decode(
+    scan: Scan, stream: str, opened: manifest.Entry | None
+) -> tuple[list[tuple[str, pa.Table]], list[bytes], Identity]:
+    """All whole frames of a journal: a table per kind, the links, and the stream's role, attempt and rank."""
+    identity: Identity | None = (opened.role, opened.attempt, opened.rank) if opened else None
+    batches: dict[str, list[pa.RecordBatch]] = defaultdict(list)
+    chunk: dict[str, list[Frame]] = defaultdict(list)
+    links: list[bytes] = []
+
+    def flush() -> None:
+        assert identity is not None
+        for kind, frames in chunk.items():
+            batches[kind].append(columns.batch(kind, frames, stream, *identity))
+        chunk.clear()
+
+    for frame, link in scan:
+        if identity is None:
+            if not isinstance(frame.event, events.StreamOpened):
+                raise Unreadable(f"stream {stream}, seq {frame.seq}: a stream begins with stream_opened")
+            identity = (frame.event.role, frame.event.attempt, frame.event.rank)
+        links.append(link)
+        chunk[str(frame.event.__struct_config__.tag)].append(frame)
+        if len(links) % CHUNK_FRAMES == 0:
+            flush()
+    if links:
+        flush()
+    tables = [(kind, pa.Table.from_batches(batches[kind])) for kind in sorted(batches)]
+    return tables, links, identity or ("train", 1, 0)
+
+
+def _leaves(field: pa.Field, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Parquet's dotted leaf paths of a field, and their types."""
+    path = f"{prefix}{field.name}"
+    if pa.types.is_list(field.type):
+        yield from _leaves(field.type.value_field.with_name("element"), f"{path}.list.")
+    elif pa.types.is_struct(field.type):
+        for child in field.type:
+            yield from _leaves(child, f"{path}.")
+    else:
+        yield path, field.type
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """The one way that the ledger writes Parquet: zstd 3, and the encoding that suits each column."""
+    leaves = [leaf for field in table.schema for leaf in _leaves(field)]
+    dictionary = [path for path, _ in leaves if path.rsplit(".", 1)[-1] in _DICTIONARY]
+    encodings = {
+        path: "DELTA_BINARY_PACKED" if pa.types.is_integer(kind) else "BYTE_STREAM_SPLIT"
+        for path, kind in leaves
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    }
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=dictionary,
+        column_encoding=encodings,
+    )
+
+
+def _write(
+    run: Path, kind: str, table: pa.Table, stream: str, first_seq: int, last_seq: int
+) -> manifest.SegmentFile:
+    folder = run / "segments" / kind
+    files.make_folder(folder)
+    scratch = files.scratch_path(run)
+    write_parquet(table, scratch)
+    fd = os.open(scratch, os.O_RDONLY)
+    os.fchmod(fd, 0o600)
+    os.fsync(fd)
+    bytes_total = os.fstat(fd).st_size
+    os.close(fd)
+    digest = sha256_file(scratch).hex()
+    name = f"{stream}-{first_seq:012}-{last_seq:012}-{digest[:16]}.parquet"
+    if not files.publish(scratch, folder / name) and sha256_file(folder / name).hex() != digest:
+        raise Unreadable(f"{folder / name}: stands where a segment belongs, with other bytes; move it away")
+    return manifest.SegmentFile(
+        kind=kind, path=f"segments/{kind}/{name}", rows=table.num_rows, bytes=bytes_total, sha256=digest
+    )

@@ -1,0 +1,138 @@
+"""Reading a run's folder as evidence: what the manifest promises, held against what is there.
+
+Nothing here takes a lock or raises for a violation. The order of reading makes a live run safe to read: all
+journals first, then the manifest, then forget the frames that were sealed in between.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from psion_ledger.digest import sha256_file
+from psion_ledger.errors import Unreadable
+from psion_ledger.log import claim, files, manifest
+from psion_ledger.log.frame import Frame, Scan
+
+
+class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that the record names, as promised and as found (null: not there). Digests are hex."""
+
+    path: str
+    entry: int | None
+    kind: str
+    stream: str
+    first_seq: int
+    last_seq: int
+    bytes_expected: int | None
+    bytes_actual: int | None
+    sha256_expected: str
+    sha256_actual: str | None
+
+    @property
+    def holds(self) -> bool:
+        return self.sha256_actual == self.sha256_expected
+
+
+class Tail(msgspec.Struct, frozen=True, kw_only=True):
+    """The unsealed frames of one journal; `damage` says why the journal's bytes were not read to their end."""
+
+    path: str
+    stream: str
+    first_seq: int
+    link_before: bytes
+    link_after: bytes
+    frames: list[Frame]
+    damage: str | None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is on disk. `as_of` limits it to the first entries of the manifest, without a tail."""
+
+    folder: Path
+    claim: claim.Claim
+    manifest: manifest.Manifest
+    files: list[LedgerFile]
+    tails: list[Tail]
+    as_of: int | None
+
+
+def read(folder: Path, as_of: int | None = None) -> Record:
+    """Read a run. Raises NoSuchRun, Unreadable, NewerFormat or LimitHit for what cannot be read at all."""
+    claimed, claim_sha256 = claim.read_claim(folder)
+    for _ in range(2):
+        journals = {} if as_of is not None else _read_journals(folder)
+        known = manifest.read(folder, claim_sha256, as_of)
+        found = [_check(folder, entry, file) for entry in known.entries for file in entry.files]
+        if all(file.sha256_actual is not None for file in found):
+            break  # Else a file has gone: a compaction may have replaced it, so look once more.
+    if as_of is not None and len(known.entries) < as_of:
+        raise Unreadable(f"run {folder.name}: as of {as_of} entries; the manifest holds {len(known.entries)}")
+    sealed = {entry.stream: entry for entry in known.entries}
+    tails = [
+        tail
+        for path, data in journals.items()
+        if (tail := _tail(folder, path, data, sealed.get(path.parent.name))) is not None
+    ]
+    return Record(folder=folder, claim=claimed, manifest=known, files=found, tails=tails, as_of=as_of)
+
+
+def _read_journals(folder: Path) -> dict[Path, bytes]:
+    journals: dict[Path, bytes] = {}
+    for path in sorted((folder / "journal").glob("*/*.wal")):
+        try:
+            journals[path] = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+        except FileNotFoundError:
+            continue  # Sealed since the listing; the manifest, read later, has it.
+    return journals
+
+
+def _tail(folder: Path, path: Path, data: bytes, sealed: manifest.Entry | None) -> Tail | None:
+    """What of a journal is not sealed. A journal is sealed whole or not at all."""
+    name = path.relative_to(folder).as_posix()
+    scan = Scan(data, name)
+    if sealed is not None and sealed.last_seq >= scan.header.first_seq:
+        return None
+    frames = [frame for frame, _ in scan]
+    if not frames:
+        return None
+    return Tail(
+        path=name,
+        stream=path.parent.name,
+        first_seq=scan.header.first_seq,
+        link_before=scan.header.link_before,
+        link_after=scan.link,
+        frames=frames,
+        damage=scan.damage,
+    )
+
+
+def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> LedgerFile:
+    bytes_actual, sha256_actual = measure(folder, file.path)
+    return LedgerFile(
+        path=file.path,
+        entry=entry.number,
+        kind=file.kind,
+        stream=entry.stream,
+        first_seq=entry.first_seq,
+        last_seq=entry.last_seq,
+        bytes_expected=file.bytes,
+        bytes_actual=bytes_actual,
+        sha256_expected=file.sha256,
+        sha256_actual=sha256_actual,
+    )
+
+
+def measure(folder: Path, relative: str) -> tuple[int | None, str | None]:
+    """Size and sha256 (hex) of a regular file below `folder`; nulls when there is none. Never leaves the folder."""
+    path = folder / relative
+    parts = Path(relative).parts
+    if not parts or ".." in parts or Path(relative).is_absolute():
+        return None, None
+    if any((folder / Path(*parts[:depth])).is_symlink() for depth in range(1, len(parts) + 1)):
+        return None, None
+    if not path.is_file():
+        return None, None
+    try:
+        return path.stat().st_size, sha256_file(path).hex()
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,224 @@
+"""A verified record as DuckDB relations: each event kind under its own name, and the views over them.
+
+Only files whose bytes hashed to what the manifest names are ever opened. Built-in queries scan the Parquet files
+natively. SQL that a person brings runs in a sandbox: the same relations as registered Arrow data, rollups
+materialised, and then every door of the connection closed.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from psion_ledger import catalog
+from psion_ledger.events import KINDS
+from psion_ledger.log import columns
+from psion_ledger.log.frame import first_link
+from psion_ledger.log.manifest import Entry
+from psion_ledger.record import LedgerFile, Record, Tail, measure
+
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    # Nothing of a record may spill to a folder that others read.
+    "temp_directory": "",
+}
+SEQUENCE_INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("sequence_id", pa.int64(), nullable=False),
+        pa.field("split_name", pa.string(), nullable=False),
+        pa.field("source_family_id", pa.string(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("token_sha256", pa.binary(32), nullable=False),
+        pa.field(
+            "documents",
+            pa.list_(
+                pa.struct([("source_id", pa.string()), ("document_id", pa.string()), ("tokens", pa.int32())])
+            ),
+            nullable=False,
+        ),
+    ]
+)
+_FILES_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()), ("entry", pa.int64()), ("kind", pa.string()), ("stream", pa.string()),
+        ("first_seq", pa.int64()), ("last_seq", pa.int64()), ("bytes_expected", pa.int64()),
+        ("bytes_actual", pa.int64()), ("sha256_expected", pa.string()), ("sha256_actual", pa.string()),
+    ]
+)  # fmt: skip
+_LINKS_SCHEMA = pa.schema(
+    [("number", pa.int64()), ("path", pa.string()), ("expected", pa.string()), ("actual", pa.string())]
+)
+_RANGES_SCHEMA = pa.schema(
+    [
+        ("stream", pa.string()), ("entry", pa.int64()), ("first_seq", pa.int64()), ("last_seq", pa.int64()),
+        ("link_before", pa.string()), ("link_after", pa.string()), ("first_link", pa.string()),
+        ("events", pa.int64()), ("damage", pa.string()),
+    ]
+)  # fmt: skip
+_INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
+
+
+def rows(schema: pa.Schema, values: list[Any]) -> pa.Table:
+    """Structs as an Arrow table: their attributes under the schema's names."""
+    return pa.table([[getattr(v, name) for v in values] for name in schema.names], schema=schema)
+
+
+def identity_of(tail: Tail, entries: list[Entry]) -> tuple[str, int, int]:
+    """Role, attempt and rank of a tail's stream: from its first event, or from what of it is sealed."""
+    opened = tail.frames[0].event
+    source = opened if tail.first_seq == 0 else next((e for e in entries if e.stream == tail.stream), None)
+    role, attempt, rank = (getattr(source, name, None) for name in ("role", "attempt", "rank"))
+    return (role or "train", attempt or 1, rank or 0)
+
+
+def tail_table(record: Record, kind: str) -> pa.Table:
+    """The unsealed events of one kind."""
+    batches = []
+    for tail in record.tails:
+        frames = [f for f in tail.frames if f.event.__struct_config__.tag == kind]
+        if frames:
+            identity = identity_of(tail, record.manifest.entries)
+            batches.append(columns.batch(kind, frames, tail.stream, *identity))
+    return pa.Table.from_batches(batches, schema=columns.schema(kind))
+
+
+def quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def native_source(record: Record, kind: str) -> str | None:
+    """SQL that scans the sealed files of a kind; None when there is none."""
+    paths = [record.folder / f.path for f in record.files if f.kind == kind and f.holds]
+    listed = ", ".join(quoted(path.absolute()) for path in paths)
+    return f"select * from read_parquet([{listed}])" if paths else None
+
+
+def sealed_dataset(record: Record, kind: str) -> ds.Dataset | None:
+    paths = [str(record.folder / f.path) for f in record.files if f.kind == kind and f.holds]
+    return ds.dataset(paths, schema=columns.schema(kind), format="parquet") if paths else None
+
+
+def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> LedgerFile | None:
+    """The sequence index that the contracts name, hashed like any file of the record."""
+    declared = con.execute(
+        "select stream, seq, path, lower(hex(sha256)) from contract_declared "
+        "where role = 'sequence_index' and path is not null order by attempt, rank, seq limit 1"
+    ).fetchone()
+    if declared is None:
+        return None
+    stream, seq, path, expected = declared
+    safe = _INDEX_PATH.fullmatch(path) is not None
+    bytes_actual, sha256_actual = measure(record.folder, path) if safe else (None, None)
+    return LedgerFile(
+        path=path, entry=None, kind="sequence_index", stream=stream, first_seq=seq, last_seq=seq,
+        bytes_expected=None, bytes_actual=bytes_actual, sha256_expected=expected, sha256_actual=sha256_actual,
+    )  # fmt: skip
+
+
+class _Range(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    entry: int | None
+    first_seq: int
+    last_seq: int
+    link_before: str
+    link_after: str
+    first_link: str
+    events: int
+    damage: str | None
+
+
+def _ranges(record: Record) -> list[_Range]:
+    """Every sealed and unsealed range, with the link that its stream must begin with."""
+    nonce = bytes.fromhex(record.claim.nonce)
+    sealed = [
+        _Range(
+            stream=e.stream, entry=e.number, first_seq=e.first_seq, last_seq=e.last_seq, link_before=e.link_before,
+            link_after=e.link_after, first_link=first_link(record.claim.run_id, e.stream, nonce).hex(),
+            events=sum(file.rows for file in e.files), damage=None,
+        )
+        for e in record.manifest.entries
+    ]  # fmt: skip
+    unsealed = [
+        _Range(
+            stream=t.stream, entry=None, first_seq=t.first_seq, last_seq=t.first_seq + len(t.frames) - 1,
+            link_before=t.link_before.hex(), link_after=t.link_after.hex(),
+            first_link=first_link(record.claim.run_id, t.stream, nonce).hex(), events=len(t.frames), damage=t.damage,
+        )
+        for t in record.tails
+    ]  # fmt: skip
+    return sealed + unsealed
+
+
+class _Link(msgspec.Struct, frozen=True, kw_only=True):
+    number: int
+    path: str
+    expected: str
+    actual: str
+
+
+def _links(record: Record) -> list[_Link]:
+    links = [
+        _Link(number=e.number, path=f"manifest/{e.number}.json", expected="holds", actual="holds")
+        for e in record.manifest.entries
+    ]
+    if (broken := record.manifest.broken) is not None:
+        links.append(
+            _Link(number=broken.number, path=broken.path, expected=broken.expected, actual=broken.actual)
+        )
+    return links
+
+
+def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
+    """A connection that holds the event kinds, the sequence index and the integrity relations; no views yet."""
+    con = duckdb.connect(config=SETTINGS)
+    for kind in KINDS:
+        con.register(f"{kind}__tail", tail_table(record, kind))
+        visible = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
+        sources = [f"select * from {kind}__tail"]
+        if native:
+            source = native_source(record, kind)
+        elif (dataset := sealed_dataset(record, kind)) is not None:
+            con.register(f"{kind}__sealed", dataset)
+            source = f"select * from {kind}__sealed"
+        else:
+            source = None
+        if source is not None:
+            sources.append(source)
+        con.execute(
+            f"create temp view {kind} as select {visible} from ({' union all by name '.join(sources)})"
+        )
+    index = sequence_index_file(record, con)
+    _relate_index(con, record, index, native)
+    found = record.files + ([index] if index is not None else [])
+    con.register("ledger_files", rows(_FILES_SCHEMA, found))
+    con.register("manifest_links", rows(_LINKS_SCHEMA, _links(record)))
+    con.register("stream_ranges", rows(_RANGES_SCHEMA, _ranges(record)))
+    con.register("run_identity", pa.table({"run_id": [record.claim.run_id], "nonce": [record.claim.nonce]}))
+    return con
+
+
+def _relate_index(
+    con: duckdb.DuckDBPyConnection, record: Record, index: LedgerFile | None, native: bool
+) -> None:
+    if index is None or not index.holds:
+        con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
+        return
+    path = record.folder / index.path
+    if native:
+        con.execute(
+            f"create temp view sequence_index as select * from read_parquet({quoted(path.absolute())})"
+        )
+    else:
+        con.register("sequence_index", ds.dataset(str(path), schema=SEQUENCE_INDEX_SCHEMA, format="parquet"))
+
+
+def create_views(con: duckdb.DuckDBPyConnection, views: list[catalog.Query]) -> None:
+    for view in views:
+        what = "table" if view.header.get("materialise") == "true" else "view"
+        con.execute(f"create temp {what} {view.name} as {view.sql}")

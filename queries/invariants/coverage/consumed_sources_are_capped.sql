@@ -1,0 +1,11 @@
+-- name: consumed_sources_are_capped
+-- law: Every source that training consumed has a cap in the policy.
+-- family: coverage
+-- level: accounted
+-- over: source_caps
+select c.source_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+  'a cap in the policy' as expected, 'none, ' || c.tokens || ' tokens consumed' as actual
+from source_consumption as c
+left join source_caps as s on s.source_id = c.source_id
+where s.source_id is null
+order by c.source_id

@@ -1,0 +1,31 @@
+-- name: attempts_resume_from_written_checkpoints
+-- law: Each attempt after the first loaded a checkpoint that an earlier one wrote, as written, at its step and cursor; one that began from nothing had none to load.
+-- family: lineage
+-- level: accounted
+-- over: attempts
+select 'attempt ' || a.attempt as subject, a.seq as event_seq, a.stream,
+  case when a.attempt = 1 then 'no checkpoint, step 0, position 0'
+    when a.checkpoint_id is null then 'a checkpoint: ' || e.written || ' had been written'
+    else 'weights ' || coalesce(lower(hex(c.weights_sha256)), 'never written') || ', step '
+      || coalesce(cast(c.step as varchar), 'null') || ', position ' || coalesce(cast(c.cursor_position as varchar), 'null')
+  end as expected,
+  coalesce(a.checkpoint_id, 'no checkpoint') || ': weights ' || coalesce(lower(hex(l.weights_sha256)), 'not loaded')
+    || ', step ' || a.cut_step || ', position ' || a.cursor_position as actual
+from attempts as a
+left join checkpoint_written as c on c.checkpoint_id = a.checkpoint_id and c.attempt < a.attempt
+left join checkpoint_loaded as l on l.checkpoint_id = a.checkpoint_id and l.stream = a.stream
+left join (
+  select later.attempt, count(*) as written
+  from attempts as later
+  join checkpoint_written as w on w.attempt < later.attempt
+  group by later.attempt
+) as e on e.attempt = a.attempt
+cross join progress as r
+where case
+  when a.checkpoint_id is null then a.cut_step <> 0 or a.cursor_position <> 0 or coalesce(e.written, 0) <> 0
+  else c.checkpoint_id is null or c.step is distinct from a.cut_step
+    or c.cursor_position is distinct from a.cursor_position
+    or (c.weights_sha256 is distinct from l.weights_sha256 and (r.finished or a.attempt < r.attempts or l.seq is not null))
+    or l.cursor_position is distinct from coalesce(a.cursor_position, -1) and l.seq is not null
+  end
+order by a.attempt

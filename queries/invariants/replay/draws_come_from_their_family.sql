@@ -1,0 +1,13 @@
+-- name: draws_come_from_their_family
+-- law: The sequence at each position is a training sequence of the family whose slot the position is.
+-- family: replay
+-- level: accounted
+-- over: sequence_uses
+select 'sequence ' || u.sequence_id as subject, u.first_step as event_seq, cast(null as varchar) as stream,
+  'train, ' || coalesce(u.slot_family_id, 'null') as expected,
+  coalesce(p.split_name || ', ' || p.source_family_id, 'in no family of the plan') || ' at position ' || u.first_position
+    as actual
+from sequence_uses as u
+left join plan_families as p on u.sequence_id >= p.first_sequence_id and u.sequence_id < p.end_sequence_id
+where p.split_kind is distinct from 'train' or p.source_family_id is distinct from u.slot_family_id
+order by u.first_position, u.sequence_id

@@ -1,0 +1,16 @@
+-- name: ranks_agree_on_the_loss
+-- law: All ranks of a step report the same global loss, to the bit.
+-- family: replay
+-- level: accounted
+-- over: promised_steps
+-- applies: many_ranks
+select 'step ' || p.step as subject, s.seq as event_seq, s.stream, 'one loss' as expected,
+  coalesce(s.losses || ' losses, ' || s.loss_min || ' to ' || s.loss_max, 'none') as actual
+from promised_steps as p
+left join (
+  select step, count(distinct loss_nats) as losses, min(loss_nats) as loss_min, max(loss_nats) as loss_max,
+    min(seq) as seq, min(stream) as stream
+  from train_steps group by step
+) as s on s.step = p.step
+where s.losses is distinct from 1
+order by p.step

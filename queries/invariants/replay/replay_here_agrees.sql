@@ -1,0 +1,15 @@
+-- name: replay_here_agrees
+-- law: Each effective batch is the one that this audit derived from the contracts and the corpus.
+-- family: replay
+-- level: replayed
+-- over: drawn_batches
+-- needs: replay_here
+select 'position ' || coalesce(b.first_position, h.first_position) as subject, b.seq as event_seq, b.stream,
+  coalesce('step ' || h.step || ' with tokens ' || lower(hex(h.token_sha256)), 'no such batch') as expected,
+  coalesce('step ' || b.step || ' with tokens ' || lower(hex(b.token_sha256)), 'no batch')
+    || case when b.token_sha256 = h.token_sha256 then ', in another order or count' else '' end as actual
+from drawn_batches as b
+full join replay_here as h on h.first_position = b.first_position and h.step = b.step
+where not coalesce(b.end_position = h.end_position and b.sequence_ids = h.sequence_ids and b.tokens = h.tokens
+  and b.token_sha256 = h.token_sha256 and b.family_tokens = h.family_tokens, false)
+order by coalesce(b.first_position, h.first_position)

@@ -1,0 +1,12 @@
+-- name: sequences_once_per_pass
+-- law: No sequence is drawn twice in one pass over its family.
+-- family: replay
+-- level: accounted
+-- over: sequence_uses
+select 'sequence ' || sequence_id as subject, min(first_step) as event_seq, cast(null as varchar) as stream,
+  'once in pass ' || coalesce(cast(pass_number as varchar), 'null') || ' of ' || coalesce(slot_family_id, 'null') as expected,
+  sum(uses) || ' times, first at position ' || min(first_position) as actual
+from sequence_uses
+group by sequence_id, slot_family_id, pass_number
+having sum(uses) is distinct from 1 or pass_number is null
+order by min(first_position), sequence_id

@@ -1,0 +1,16 @@
+-- name: completion_rests_on_receipts
+-- law: A completed pretrain stage names receipts of its own that were recorded before it.
+-- family: stage
+-- level: accounted
+-- over: completed_stages
+select s.stage_id as subject, s.completed_seq as event_seq, s.completed_stream as stream,
+  'receipts recorded before seq ' || s.completed_seq as expected,
+  coalesce('receipt ' || lower(hex(n.sha256)) || coalesce(' at seq ' || r.seq, ' was never recorded'), 'no receipt') as actual
+from completed_stages as s
+left join (
+  select stage_id, unnest(receipt_sha256s) as sha256 from completed_stages
+) as n on n.stage_id = s.stage_id
+left join receipt_recorded as r on r.sha256 = n.sha256 and r.role = 'train'
+  and (r.attempt < s.completed_attempt or (r.stream = s.completed_stream and r.seq < s.completed_seq))
+where r.seq is null or sha256(r.document) is distinct from lower(hex(r.sha256))
+order by s.stage_id, actual

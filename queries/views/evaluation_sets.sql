@@ -1,0 +1,10 @@
+-- name: evaluation_sets
+-- about: The sequences on which each split and family is measured, as promised.
+select e.evaluation_set, e.split_name, e.split_kind, e.source_family_id, e.first_sequence_id, e.end_sequence_id,
+  e.sequences
+from (
+  select unnest(from_json(document -> '$.evaluation_sets',
+    '[{"evaluation_set":"VARCHAR","split_name":"VARCHAR","split_kind":"VARCHAR","source_family_id":"VARCHAR","first_sequence_id":"BIGINT","end_sequence_id":"BIGINT","sequences":"BIGINT"}]'
+  ), recursive := true)
+  from sampling_plan
+) as e

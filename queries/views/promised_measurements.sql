@@ -1,0 +1,16 @@
+-- name: promised_measurements
+-- about: Every evaluation with every declared set. The last evaluation of an unfinished run may still be under way.
+select v.evaluation_id, v.step, v.stream, v.seq, s.split_name, s.split_kind, s.source_family_id,
+  s.first_sequence_id, s.end_sequence_id, t.target_tokens
+from (
+  select evaluation_id, min(step) as step, min(stream) as stream, max(seq) as seq from measurements group by evaluation_id
+) as v
+cross join evaluation_sets as s
+cross join progress as r
+left join (
+  select e.split_name, e.source_family_id, cast(sum(i.tokens - 1) as bigint) as target_tokens
+  from evaluation_sets as e
+  join sequence_index as i on i.sequence_id >= e.first_sequence_id and i.sequence_id < e.end_sequence_id
+  group by e.split_name, e.source_family_id
+) as t on t.split_name = s.split_name and t.source_family_id = s.source_family_id
+where r.finished or v.seq < (select max(seq) from measurements where attempt = r.attempts)

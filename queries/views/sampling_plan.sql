@@ -1,0 +1,13 @@
+-- name: sampling_plan
+-- about: The promised sampling plan, one row.
+select document ->> '$.dataset_identity' as dataset_identity,
+  document ->> '$.sampler_name' as sampler_name,
+  document ->> '$.sampler_version' as sampler_version,
+  cast(document ->> '$.sampler_seed' as ubigint) as sampler_seed,
+  cast(document ->> '$.sequence_tokens' as bigint) as sequence_tokens,
+  cast(document ->> '$.global_batch_sequences' as bigint) as global_batch_sequences,
+  cast(document ->> '$.micro_steps' as bigint) as micro_steps,
+  cast(document ->> '$.horizon_steps' as bigint) as horizon_steps,
+  document ->> '$.sequence_index_sha256' as sequence_index_sha256,
+  document, stream, seq
+from contracts where role = 'sampling_plan'

@@ -1,0 +1,21 @@
+-- name: train_events
+-- about: Where each fact about training stands, by kind: what must not follow a stage's completion.
+select 'batch_replayed' as kind, stream, attempt, max(seq) as seq from batch_replayed where role = 'train' group by stream, attempt
+union all
+select 'batch_skipped', stream, attempt, max(seq) from batch_skipped where role = 'train' group by stream, attempt
+union all
+select 'step_completed', stream, attempt, max(seq) from step_completed where role = 'train' group by stream, attempt
+union all
+select 'split_loss_measured', stream, attempt, max(seq) from split_loss_measured where role = 'train' group by stream, attempt
+union all
+select 'contract_declared', stream, attempt, max(seq) from contract_declared where role = 'train' group by stream, attempt
+union all
+select 'checkpoint_written', stream, attempt, max(seq) from checkpoint_written where role = 'train' group by stream, attempt
+union all
+select 'checkpoint_loaded', stream, attempt, max(seq) from checkpoint_loaded where role = 'train' group by stream, attempt
+union all
+select 'checkpoint_promoted', stream, attempt, max(seq) from checkpoint_promoted where role = 'train' group by stream, attempt
+union all
+select 'receipt_recorded', stream, attempt, max(seq) from receipt_recorded where role = 'train' group by stream, attempt
+union all
+select 'attempt_started', stream, attempt, max(seq) from attempt_started where role = 'train' group by stream, attempt

@@ -1,0 +1,367 @@
+"""The five contracts against each other: each test changes one document of a valid set."""
+
+import msgspec
+import pytest
+
+from psion_ledger.contracts import Contracts, check_contracts, require_bound, tokenizer_binding_digest
+from psion_ledger.contracts.finding import ContractFinding
+from psion_ledger.contracts.stage_config import rules as config_rules
+from psion_ledger.errors import ContractRefused
+from tests.documents import changed, config_for, small_contracts
+
+F = ContractFinding
+CONFIG = "stage_config#"
+OBJECTIVE = f"{CONFIG}/objective_config"
+BINDING = "model_descriptor#/tokenizer_binding"
+POLICY = "sampling_policy#"
+PLAN = "sampling_plan#"
+BLANK = "text that is not white space"
+
+SMALL = small_contracts()
+DESCRIPTOR_DIGEST = SMALL.stage_config.model_descriptor_digest
+BINDING_DIGEST = tokenizer_binding_digest(SMALL.model_descriptor.tokenizer_binding)
+
+
+def with_changes(role: str, changes: dict[str, object]) -> Contracts:
+    return msgspec.structs.replace(SMALL, **{role: changed(getattr(SMALL, role), changes)})
+
+
+# role, what is changed in it, and the findings
+CASES: dict[str, tuple[str, dict[str, object], list[ContractFinding]]] = {
+    "config_schema_version": (
+        "stage_config",
+        {"/schema_version": "v2"},
+        [F("SchemaVersionMismatch", f"{CONFIG}/schema_version", "psion.pretrain_stage_config.v1", "v2")],
+    ),
+    "config_without_a_schema_version": (
+        "stage_config",
+        {"/schema_version": ""},
+        [F("MissingField", f"{CONFIG}/schema_version", BLANK, "")],
+    ),
+    "config_without_a_run": (
+        "stage_config",
+        {"/run_id": "\u00a0"},
+        [F("MissingField", f"{CONFIG}/run_id", BLANK, "\u00a0")],
+    ),
+    "config_without_a_stage": (
+        "stage_config",
+        {"/stage_id": ""},
+        [F("MissingField", f"{CONFIG}/stage_id", BLANK, "")],
+    ),
+    "config_of_another_stage_kind": (
+        "stage_config",
+        {"/stage_kind": "rl"},
+        [F("StageKindMismatch", f"{CONFIG}/stage_kind", "pretrain", "rl")],
+    ),
+    "config_of_another_model": (
+        "stage_config",
+        {"/model_id": "other"},
+        [F("FieldMismatch", f"{CONFIG}/model_id", "small-decoder", "other")],
+    ),
+    "config_without_a_model": (
+        "stage_config",
+        {"/model_id": " "},
+        [F("MissingField", f"{CONFIG}/model_id", BLANK, " ")],
+    ),
+    "config_of_another_descriptor": (
+        "stage_config",
+        {"/model_descriptor_digest": "other"},
+        [F("FieldMismatch", f"{CONFIG}/model_descriptor_digest", DESCRIPTOR_DIGEST, "other")],
+    ),
+    "config_of_another_tokenizer": (
+        "stage_config",
+        {"/tokenizer_binding_digest": "other"},
+        [F("FieldMismatch", f"{CONFIG}/tokenizer_binding_digest", BINDING_DIGEST, "other")],
+    ),
+    "config_of_another_corpus": (
+        "stage_config",
+        {"/dataset_identity": "other@1"},
+        [
+            F("FieldMismatch", f"{CONFIG}/dataset_identity", "small-corpus@1", "other@1"),
+        ],
+    ),
+    "config_without_a_corpus": (
+        "stage_config",
+        {"/dataset_identity": ""},
+        [F("MissingField", f"{CONFIG}/dataset_identity", BLANK, "")],
+    ),
+    "policy_of_another_corpus": (
+        "sampling_policy",
+        {"/dataset_identity": "other@1"},
+        [F("FieldMismatch", f"{CONFIG}/dataset_identity", "other@1", "small-corpus@1")],
+    ),
+    "config_of_another_policy": (
+        "stage_config",
+        {"/sampling_policy_id": "other"},
+        [F("FieldMismatch", f"{CONFIG}/sampling_policy_id", "small-mix", "other")],
+    ),
+    "config_of_another_policy_version": (
+        "stage_config",
+        {"/sampling_policy_version": "2"},
+        [F("FieldMismatch", f"{CONFIG}/sampling_policy_version", "1", "2")],
+    ),
+    "label_smoothing_above_one": (
+        "stage_config",
+        {"/objective_config/label_smoothing_bps": 10_001},
+        [F("InvalidBpsValue", f"{OBJECTIVE}/label_smoothing_bps", "0 to 10000", "10001")],
+    ),
+    "objective_of_another_tokenizer": (
+        "stage_config",
+        {"/objective_config/tokenizer_binding_digest": "other"},
+        [F("FieldMismatch", f"{OBJECTIVE}/tokenizer_binding_digest", BINDING_DIGEST, "other")],
+    ),
+    "objective_of_another_corpus": (
+        "stage_config",
+        {"/objective_config/dataset_identity": "other@1"},
+        [F("FieldMismatch", f"{OBJECTIVE}/dataset_identity", "small-corpus@1", "other@1")],
+    ),
+    "objective_of_another_context": (
+        "stage_config",
+        {"/objective_config/max_context_tokens": 64},
+        [F("ContextLengthMismatch", f"{OBJECTIVE}/max_context_tokens", "32", "64")],
+    ),
+    "corpus_of_another_tokenizer_id": (
+        "tokenized_corpus",
+        {"/tokenizer_id": "other"},
+        [F("FieldMismatch", f"{BINDING}/tokenizer_id", "other", "small-bpe")],
+    ),
+    "corpus_of_another_tokenizer_version": (
+        "tokenized_corpus",
+        {"/tokenizer_version": "2"},
+        [F("FieldMismatch", f"{BINDING}/tokenizer_version", "2", "1")],
+    ),
+    "corpus_of_another_tokenizer_family": (
+        "tokenized_corpus",
+        {"/tokenizer/family": "custom"},
+        [F("FieldMismatch", f"{BINDING}/tokenizer_family", "custom", "byte_pair_encoding")],
+    ),
+    "corpus_of_another_vocabulary": (
+        "tokenized_corpus",
+        {"/tokenizer/vocab_size": 513},
+        [F("FieldMismatch", f"{BINDING}/vocab_size", "513", "512")],
+    ),
+    "corpus_with_a_template": (
+        "tokenized_corpus",
+        {"/tokenizer/template_digest": "t"},
+        [F("FieldMismatch", f"{BINDING}/template_digest", "t", "None")],
+    ),
+    "policy_of_another_corpus_schema": (
+        "sampling_policy",
+        {"/tokenized_corpus_schema_version": "v2"},
+        [
+            F(
+                "FieldMismatch",
+                f"{POLICY}/tokenized_corpus_schema_version",
+                "psion.tokenized_corpus_manifest.v1",
+                "v2",
+            )
+        ],
+    ),
+    "policy_of_another_source_schema": (
+        "sampling_policy",
+        {"/raw_source_schema_version": "v2"},
+        [F("FieldMismatch", f"{POLICY}/raw_source_schema_version", "psion.raw_source_manifest.v1", "v2")],
+    ),
+    "policy_of_another_packing": (
+        "sampling_policy",
+        {"/packing_policy_version": "2"},
+        [F("FieldMismatch", f"{POLICY}/packing_policy_version", "1", "2")],
+    ),
+    "policy_without_a_train_family": (
+        "sampling_policy",
+        {"/source_family_weights/0/source_family_id": "held_out_modules"},
+        [
+            F("SourceFamilyCoverageMismatch", f"{POLICY}/source_family_weights", "library_code", "absent"),
+            F(
+                "SourceFamilyCoverageMismatch",
+                f"{POLICY}/source_family_weights",
+                "absent",
+                "held_out_modules",
+            ),
+        ],
+    ),
+    "policy_that_caps_other_sources": (
+        "sampling_policy",
+        {"/source_contribution_caps/0/source_id": "zipfile_held_out"},
+        [
+            F("CoverageMismatch", f"{POLICY}/source_contribution_caps", "asyncio", "absent"),
+            F("CoverageMismatch", f"{POLICY}/source_contribution_caps", "absent", "zipfile_held_out"),
+        ],
+    ),
+    "plan_of_another_corpus": (
+        "sampling_plan",
+        {"/dataset_identity": "other@1"},
+        [F("FieldMismatch", f"{PLAN}/dataset_identity", "small-corpus@1", "other@1")],
+    ),
+    "plan_of_another_seed": (
+        "sampling_plan",
+        {"/sampler_seed": 8},
+        [F("ReplayContractMismatch", f"{PLAN}/sampler_seed", "7", "8")],
+    ),
+    "corpus_of_another_order": (
+        "tokenized_corpus",
+        {"/replay_contract/shard_ordering": "manifest_order"},
+        [
+            F(
+                "ReplayContractMismatch",
+                "tokenized_corpus#/replay_contract/shard_ordering",
+                "deterministic_shuffle",
+                "manifest_order",
+            )
+        ],
+    ),
+    "plan_of_an_unknown_shard": (
+        "sampling_plan",
+        {"/families/1/shard_ids/-": "train-nothing-0000"},
+        [F("UnknownShard", f"{PLAN}/families/1/shard_ids/1", "a shard of the corpus", "train-nothing-0000")],
+    ),
+    "plan_with_the_shard_of_another_split": (
+        "sampling_plan",
+        {"/families/1/shard_ids/-": "validation-library_code-0000"},
+        [
+            F("CoverageMismatch", f"{PLAN}/families/1/shard_ids", "absent", "validation-library_code-0000"),
+        ],
+    ),
+    "plan_with_the_shard_of_another_family": (
+        "sampling_plan",
+        {"/families/1/shard_ids/-": "train-library_docstrings-0000"},
+        [
+            F("CoverageMismatch", f"{PLAN}/families/1/shard_ids", "absent", "train-library_docstrings-0000"),
+        ],
+    ),
+    "plan_without_a_shard": (
+        "sampling_plan",
+        {"/families/1/shard_ids": []},
+        [F("CoverageMismatch", f"{PLAN}/families/1/shard_ids", "train-library_code-0000", "absent")],
+    ),
+    "plan_of_another_split_kind": (
+        "sampling_plan",
+        {
+            "/families/0/split_kind": "test",
+            "/evaluation_sets/0/split_kind": "test",
+        },
+        [F("SplitKindMismatch", f"{PLAN}/families/0/split_kind", "held_out", "test")],
+    ),
+    "plan_of_other_totals": (
+        "sampling_plan",
+        {"/families/4/end_sequence_id": 101, "/families/4/sequences": 9, "/families/4/tokens": 9 * 32},
+        [
+            F("CountMismatch", "tokenized_corpus#/splits/2/sequence_count", "21", "20"),
+            F("CountMismatch", "tokenized_corpus#/splits/2/token_count", "672", "640"),
+        ],
+    ),
+}
+
+
+def test_a_bound_set_is_accepted() -> None:
+    """The small contracts, which every case below starts from, hold together."""
+    assert check_contracts(SMALL) == []
+    require_bound(SMALL)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_broken_binding_is_found(name: str) -> None:
+    """One document changed, and exactly the findings that it deserves."""
+    role, changes, expected = CASES[name]
+    assert expected == check_contracts(with_changes(role, changes))
+
+
+def test_findings_of_the_config_come_in_the_originals_order() -> None:
+    """Every string of the config blank: one finding a check, in the documented order of checks."""
+    names = (
+        "schema_version",
+        "run_id",
+        "stage_id",
+        "model_id",
+        "model_descriptor_digest",
+        "tokenizer_binding_digest",
+        "dataset_identity",
+        "sampling_policy_id",
+        "sampling_policy_version",
+        "objective_config/tokenizer_binding_digest",
+        "objective_config/dataset_identity",
+    )
+    expected = [F("MissingField", f"{CONFIG}/{name}", BLANK, "") for name in names]
+    assert expected == check_contracts(with_changes("stage_config", {f"/{name}": "" for name in names}))
+
+
+def test_corpus_and_policy_that_disagree_are_each_held_against_the_config() -> None:
+    """Against the corpus first, then against the policy."""
+    policy = changed(SMALL.sampling_policy, {"/dataset_identity": "third@1"})
+    config = changed(SMALL.stage_config, {"/dataset_identity": "other@1"})
+    expected = [
+        F("FieldMismatch", f"{CONFIG}/dataset_identity", "small-corpus@1", "other@1"),
+        F("FieldMismatch", f"{CONFIG}/dataset_identity", "third@1", "other@1"),
+    ]
+    assert expected == check_contracts(small_contracts(sampling_policy=policy, stage_config=config))
+
+
+def test_the_config_alone_is_held_to_its_own_rules() -> None:
+    """Header and label smoothing need no other document."""
+    assert config_rules(SMALL.stage_config) == []
+    broken = changed(SMALL.stage_config, {"/run_id": "", "/objective_config/label_smoothing_bps": 10_001})
+    expected = [
+        F("MissingField", f"{CONFIG}/run_id", BLANK, ""),
+        F("InvalidBpsValue", f"{OBJECTIVE}/label_smoothing_bps", "0 to 10000", "10001"),
+    ]
+    assert expected == config_rules(broken)
+
+
+def test_tokenizer_digests_bind_model_and_corpus() -> None:
+    """A model bound to another tokenizer is found, even when the config was resealed over it."""
+    descriptor = changed(
+        SMALL.model_descriptor,
+        {"/tokenizer_binding/tokenizer_digest": "d", "/tokenizer_binding/special_tokens_digest": "s"},
+    )
+    config = config_for(descriptor, SMALL.tokenized_corpus, SMALL.sampling_policy)
+    tokenizer = SMALL.tokenized_corpus.tokenizer
+    expected = [
+        F("FieldMismatch", f"{BINDING}/tokenizer_digest", tokenizer.tokenizer_digest, "d"),
+        F("FieldMismatch", f"{BINDING}/special_tokens_digest", str(tokenizer.special_tokens_digest), "s"),
+    ]
+    assert expected == check_contracts(small_contracts(model_descriptor=descriptor, stage_config=config))
+
+
+def test_a_plan_that_names_an_unknown_split_is_found() -> None:
+    """Its families are then missing from the split that the corpus has."""
+    plan = changed(
+        SMALL.sampling_plan,
+        {
+            "/families/0/split_name": "hidden",
+            "/families/0/shard_ids": [],
+            "/evaluation_sets/0/split_name": "hidden",
+            "/evaluation_sets/0/evaluation_set": "hidden",
+        },
+    )
+    expected = [
+        F("UnknownSplitName", f"{PLAN}/families/0/split_name", "a split of the corpus", "hidden"),
+        F("SourceFamilyCoverageMismatch", f"{PLAN}/families", "held_out/held_out_modules", "absent"),
+    ]
+    assert expected == check_contracts(small_contracts(sampling_plan=plan))
+
+
+def test_a_plan_of_longer_sequences_than_the_context_is_found() -> None:
+    """Sequences of 33 tokens in a context of 32; the corpus's totals no longer fit them either."""
+    plan = SMALL.sampling_plan
+    tokens = {f"/families/{i}/tokens": family.sequences * 33 for i, family in enumerate(plan.families)}
+    contracts = with_changes("sampling_plan", {"/sequence_tokens": 33, **tokens})
+    expected = [
+        F("ContextLengthMismatch", f"{PLAN}/sequence_tokens", "at most 32, the model's context", "33"),
+        F("CountMismatch", "tokenized_corpus#/splits/0/token_count", "528", "512"),
+        F("CountMismatch", "tokenized_corpus#/splits/1/token_count", "2112", "2048"),
+        F("CountMismatch", "tokenized_corpus#/splits/2/token_count", "660", "640"),
+    ]
+    assert expected == check_contracts(contracts)
+
+
+def test_a_refusal_names_every_finding_on_its_own_line() -> None:
+    """Two findings, two lines after the heading, with pointer, code and both values."""
+    contracts = with_changes("stage_config", {"/run_id": "", "/model_id": "a\nb"})
+    with pytest.raises(ContractRefused) as refusal:
+        require_bound(contracts)
+    expected = [
+        "the contracts do not hold (2 findings):",
+        "stage_config#/run_id: MissingField: expected 'text that is not white space', found ''",
+        "stage_config#/model_id: FieldMismatch: expected 'small-decoder', found 'a\\nb'",
+    ]
+    assert expected == str(refusal.value).splitlines()

@@ -1,0 +1,183 @@
+"""The anchors, the flags, and the settings of a run as the ledger keeps them.
+
+A setting comes from a flag, else from its anchor. A resumed run takes every setting from the ledger; a flag
+that disagrees with it is refused.
+"""
+
+import argparse
+import re
+import secrets
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+PYTHON_TEXT = "python"
+RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class BadInput(Exception):
+    """The caller's mistake: one line that says what is wrong and what to do."""
+
+    exit_code = 2
+
+
+class Damaged(Exception):
+    """Files of the run that are missing, or are no longer what the ledger says: one line, and what to do."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that a run depends on besides its text. The contracts repeat what they promise of it.
+
+    `anchor` names the model's dimensions. `context` and `vocab` are in tokens, `batch` in sequences of one
+    optimizer step over all ranks; `threads` is per process. `corpus` is "python" or a folder.
+    """
+
+    anchor: str
+    context: int
+    vocab: int
+    batch: int
+    micro_steps: int
+    steps: int
+    learning_rate: float
+    final_learning_rate_ratio: float
+    warmup_steps: int
+    checkpoint_every_steps: int
+    evaluate_every_steps: int
+    evaluation_sequences: int
+    label_smoothing_bps: int = 0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    adam_epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    seed: int = 1337
+    corpus: str = PYTHON_TEXT
+    threads: int = 1
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Sorted (name, value) pairs; a float's text is its shortest exact one."""
+        return sorted((name, str(value)) for name, value in asdict(self).items())
+
+    @classmethod
+    def from_pairs(cls, pairs: list[tuple[str, str]]) -> "Settings":
+        """The inverse of `pairs`."""
+        kinds = {field.name: field.type for field in fields(cls)}
+        return cls(**{name: kinds[name](value) for name, value in pairs if name in kinds})  # type: ignore[operator]
+
+
+ANCHORS = {
+    "smoke": Settings(
+        anchor="smoke", context=128, vocab=4096,
+        batch=8, micro_steps=1, steps=200, learning_rate=3e-3, final_learning_rate_ratio=0.1, warmup_steps=20,
+        checkpoint_every_steps=50, evaluate_every_steps=100, evaluation_sequences=32,
+    ),
+    "pilot32m": Settings(
+        anchor="pilot32m", context=512, vocab=8192,
+        batch=32, micro_steps=1, steps=2000, learning_rate=1e-3, final_learning_rate_ratio=0.1, warmup_steps=100,
+        checkpoint_every_steps=500, evaluate_every_steps=500, evaluation_sequences=64,
+    ),
+    "internal128m": Settings(
+        anchor="internal128m", context=1024, vocab=16384,
+        batch=64, micro_steps=1, steps=10_000, learning_rate=6e-4, final_learning_rate_ratio=0.1, warmup_steps=500,
+        checkpoint_every_steps=1000, evaluate_every_steps=1000, evaluation_sequences=64,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What the command line asks for. `flags` are the settings that were given, by name."""
+
+    flags: dict[str, str | int]
+    resume: str | None
+    run_id: str
+    ledger: Path
+    artifacts: Path
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message} (see python -m trainer --help)")
+
+
+def parse_command(arguments: list[str]) -> Command:
+    """The command line as a Command; raises BadInput."""
+    parser = _Parser(
+        prog="python -m trainer", description="Train a small decoder on real text, record the run, audit it."
+    )
+    settings = parser.add_argument_group("what to train (a resumed run takes these from the ledger)")
+    settings.add_argument("--anchor", choices=sorted(ANCHORS), help="size of the model (default: smoke)")
+    settings.add_argument("--corpus", metavar="DIR", help="folder of text (default: the Python installation's own)")
+    settings.add_argument("--steps", type=_count(1), help="optimizer steps")
+    settings.add_argument("--batch", type=_count(1), metavar="SEQUENCES", help="sequences per optimizer step")
+    settings.add_argument("--micro-steps", type=_count(1), metavar="N", help="parts that a rank's batch is split in")
+    settings.add_argument("--context", type=_count(2), metavar="TOKENS", help="tokens per sequence")
+    settings.add_argument("--vocab", type=_count(257), metavar="TOKENS", help="size of the vocabulary")
+    settings.add_argument("--seed", type=_count(0), help="of the order and of the first weights (default: 1337)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run of the ledger where it stopped")
+    parser.add_argument("--run-id", metavar="RUN", help="name of a new run (default: from date and time)")
+    parser.add_argument("--ledger", type=Path, metavar="DIR", default=Path("ledger"), help="(default: ./ledger)")
+    parser.add_argument("--artifacts", type=Path, metavar="DIR", default=Path("runs"), help="(default: ./runs)")
+    given = vars(parser.parse_args(arguments))
+    resume, run_id = given.pop("resume"), given.pop("run_id")
+    if resume is not None and run_id not in (None, resume):
+        raise BadInput(f"--resume {resume} and --run-id {run_id} name two runs; give --resume alone")
+    return Command(
+        resume=resume,
+        run_id=_valid_run_id(resume or run_id or _new_run_id()),
+        ledger=given.pop("ledger"),
+        artifacts=given.pop("artifacts"),
+        flags={name: value for name, value in given.items() if value is not None},
+    )
+
+
+def new_settings(flags: dict[str, str | int], *, world_size: int, threads: int) -> Settings:
+    """The settings of a new run; raises BadInput for what can never train."""
+    anchor = ANCHORS[str(flags.get("anchor", "smoke"))]
+    settings = replace(anchor, threads=threads, **flags)  # type: ignore[arg-type]
+    settings = replace(settings, warmup_steps=max(1, min(anchor.warmup_steps, settings.steps // 10)))
+    parts = world_size * settings.micro_steps
+    if settings.batch % parts:
+        raise BadInput(
+            f"a batch of {settings.batch} sequences does not divide into {world_size} ranks x "
+            f"{settings.micro_steps} micro steps; give --batch a multiple of {parts}"
+        )
+    return settings
+
+
+def refuse_disagreeing_flags(run_id: str, flags: dict[str, str | int], recorded: Settings) -> None:
+    """Raises BadInput if a flag says other than the ledger does."""
+    for name, value in flags.items():
+        if (kept := getattr(recorded, name)) != value:
+            flag = "--" + name.replace("_", "-")
+            raise BadInput(f"run {run_id} was started with {flag} {kept}, not {value}; resume it without {flag}")
+
+
+def _count(least: int) -> "type[int]":
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = -1
+        if not least <= value < 2**31:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {2**31 - 1}, not {text!r}")
+        return value
+
+    return parse  # type: ignore[return-value]
+
+
+def _new_run_id() -> str:
+    return f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _valid_run_id(run_id: str) -> str:
+    if not RUN_ID.fullmatch(run_id) or ".." in run_id:
+        raise BadInput(
+            f"bad run id {run_id!r}: use 1 to 64 lowercase letters, digits, '.', '_' or '-', "
+            "starting with a letter or digit, without '..'"
+        )
+    return run_id
