@@ -198,9 +198,9 @@ FAMILIES = ("integrity", "binding", "coverage", "replay", "lineage", "stage")
 def _progress(run: Run) -> tuple[bool, int]:
     """Whether the run is finished, and how many whole passes it recorded that equal training."""
     run.relate(["progress", "verification_passes"])
-    row = run.con.execute(
+    row = run.first(
         "select (select finished from progress), (select count(*) filter (exact) from verification_passes)"
-    ).fetchone()
+    )
     assert row is not None
     return bool(row[0]), int(row[1])
 

@@ -14,7 +14,7 @@ _HEADER = re.compile(r"-- ([a-z_]+): (.*)")
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
+class Query(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One file: its stem, the path below `queries/`, its header and its SQL without the header."""
 
     name: str

@@ -2,7 +2,8 @@
 
 On the wire an event is a msgpack array: its kind, then its fields in the order written here. A new field
 has a default and comes last; a field never changes type or meaning; units end the name. Sequence ids are
-dense integers, digests 32 raw bytes, maps are lists of structs sorted by key. Non-finite losses and norms
+dense integers, digests 32 raw bytes, maps are lists of structs sorted by key. Which stream, role, attempt and rank an event belongs to is said once, by its
+stream's first event. Non-finite losses and norms
 are facts and are recorded as they are.
 
 Step k means k optimizer steps completed, k >= 1; step 0 is the state before the first. Positions are
@@ -139,7 +140,7 @@ class ContractDeclared(
 ):
     """A promise. `document` is the exact JSON; the sequence index has `path` instead, inside the run's folder."""
 
-    role: ContractRole
+    contract_role: ContractRole
     schema_version: Name
     sha256: Digest
     document: str | None
@@ -214,9 +215,8 @@ class AttemptStarted(
     gc=False,
     tag="attempt_started",
 ):
-    """One start of training. `cursor_position` is the first position to be consumed; the cut is the step resumed from."""
+    """One start of training; its number is its stream's. `cursor_position` is the first position to be consumed; the cut is the step resumed from."""
 
-    attempt: Ordinal
     checkpoint_id: str | None
     cut_step: Count
     cursor_position: Count
@@ -504,7 +504,7 @@ KINDS: dict[str, type[Struct]] = {
 FIELD_COUNTS: dict[int, dict[str, int]] = {
     1: {
         "stream_opened": 7, "run_started": 10, "contract_declared": 5, "stage_started": 6, "stage_completed": 6,
-        "stage_advanced": 8, "attempt_started": 7, "batch_replayed": 9, "batch_skipped": 10, "step_completed": 9,
+        "stage_advanced": 8, "attempt_started": 6, "batch_replayed": 9, "batch_skipped": 10, "step_completed": 9,
         "split_loss_measured": 12, "checkpoint_written": 14, "checkpoint_loaded": 3, "checkpoint_removed": 2,
         "checkpoint_promoted": 3, "verification_started": 6, "verification_completed": 4, "receipt_recorded": 6,
         "gap_recorded": 4, "run_finished": 1,

@@ -131,7 +131,7 @@ def stage_refusals(run: Run, sources: Sources) -> pa.Table:
 def promoted_files(run: Run, sources: Sources) -> pa.Table | str:
     """The files of the promoted checkpoint, hashed as opaque bytes; why not, when their folder is not at hand."""
     run.relate(["promoted_checkpoint"])
-    row = run.con.execute("select files, promoted_stream, promoted_seq from promoted_checkpoint").fetchone()
+    row = run.first("select files, promoted_stream, promoted_seq from promoted_checkpoint")
     if row is None:
         return _FILES.empty_table()
     files, stream, seq = row

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -51,6 +52,11 @@ class Run:
         rows: list[dict[str, object]] = table.to_pylist()
         return rows
 
+    def first(self, sql: str, parameters: list[object] | None = None) -> tuple[Any, ...] | None:
+        """The first row of built-in SQL, if there is one."""
+        rows = self.con.execute(sql, parameters or []).fetchall()
+        return rows[0] if rows else None
+
     @functools.cached_property
     def _sandbox(self) -> duckdb.DuckDBPyConnection:
         con = relations.connect(self.record, native=False)
@@ -92,7 +98,7 @@ class Run:
         """The exact JSON of each contract that has been declared, by role."""
         with cannot_decide(self.run_id):
             found = self.con.execute(
-                "select role, document from contract_declared where document is not null "
+                "select contract_role, document from contract_declared where document is not null "
                 "order by attempt desc, rank desc, seq desc"
             ).fetchall()
         return dict(found)

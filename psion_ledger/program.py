@@ -268,9 +268,9 @@ def complete_stage(run_folder: Path, writer: Writer) -> events.StageCompleted:
 
 
 def recorded_document(run: Run, sha: bytes) -> bytes:
-    found = run.con.execute(
+    found = run.first(
         "select document from receipt_recorded where sha256 = ? limit 1", [sha]
-    ).fetchone()
+    )
     assert found is not None, "the fold saw this receipt"
     document: str = found[0]
     return document.encode()

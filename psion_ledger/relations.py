@@ -25,6 +25,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
+    "disabled_optimizers": "filter_pushdown,statistics_propagation",
     # Nothing of a record may spill to a folder that others read.
     "temp_directory": "",
 }
@@ -108,11 +109,11 @@ def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> Ledge
     """The sequence index that the contracts name, hashed like any file of the record."""
     declared = con.execute(
         "select stream, seq, path, lower(hex(sha256)) from contract_declared "
-        "where role = 'sequence_index' and path is not null order by attempt, rank, seq limit 1"
-    ).fetchone()
-    if declared is None:
+        "where contract_role = 'sequence_index' and path is not null order by attempt, rank, seq limit 1"
+    ).fetchall()
+    if not declared:
         return None
-    stream, seq, path, expected = declared
+    stream, seq, path, expected = declared[0]
     safe = _INDEX_PATH.fullmatch(path) is not None
     bytes_actual, sha256_actual = measure(record.folder, path) if safe else (None, None)
     return LedgerFile(

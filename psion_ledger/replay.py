@@ -244,7 +244,7 @@ def _derived(run: Run, corpus: Path, pass_id: str) -> list[events.BatchReplayed]
     run.relate(["attempts", "progress", "promised_steps"])
     found = run.con.sql("select cut_step, world_size, micro_steps from attempts order by attempt").fetchall()
     attempts = [Attempt(cut_step=cut, world_size=world, micro_steps=micro) for cut, world, micro in found]
-    row = run.con.execute("select coalesce(max(step), 0) from promised_steps").fetchone()
+    row = run.first("select coalesce(max(step), 0) from promised_steps")
     if not attempts or row is None or row[0] == 0:
         raise CannotDecide(f"run {run.run_id}: no step is completed yet, so there is nothing to replay")
     shards = Shards(run.contracts, corpus)
@@ -304,7 +304,7 @@ def record_replay(run_folder: Path, corpus: Path, code_version: str) -> Replay:
     with Run(read(run_folder)) as run:
         derived = _derived(run, corpus, verification_id)
         found = _compared(run, derived)
-        row = run.con.execute("select max(attempt) from attempts").fetchone()
+        row = run.first("select max(attempt) from attempts")
         assert row is not None, "steps were completed, so an attempt was started"
         started = events.VerificationStarted(
             verification_id=verification_id, method="content", first_step=1, end_step=found.steps + 1,

@@ -1,7 +1,7 @@
 """What the run promises before its first batch, as plain data: corpus manifest, sampling policy, sampling plan.
 
-The model descriptor and the stage config, which carry digests of the other three, are made in `emit`, where the
-documents are checked and declared.
+The model descriptor and the stage config, which follow from them, are made in `emit`, where the documents are
+checked and declared. Training then reads everything back from the promises alone: the last functions here.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any
 
 from trainer.config import PYTHON_TEXT, Settings
 from trainer.corpus import Document
+from trainer.order import Family, Order
 from trainer.tokenizer import END_OF_TEXT, Packed, Shard, token_dtype
 
 TOTAL_BPS = 10_000
@@ -255,6 +256,51 @@ def _evaluation_set(shard: Shard, sequences_most: int) -> Json:
         "end_sequence_id": end,
         "sequences": end - shard.first_sequence_id,
     }
+
+
+def order_of(contracts: Json) -> Order:
+    """The order that the contracts (decoded JSON by role) promise."""
+    weights = {row["source_family_id"]: row for row in contracts["sampling_policy"]["source_family_weights"]}
+    return Order(
+        contracts["tokenized_corpus"]["replay_contract"]["deterministic_shuffle_seed"],
+        tuple(
+            Family(
+                row["source_family_id"],
+                weights[row["source_family_id"]]["sampling_weight_bps"],
+                row["first_sequence_id"],
+                row["sequences"],
+            )
+            for row in contracts["sampling_plan"]["families"]
+            if row["split_kind"] == "train"
+        ),
+    )
+
+
+def promised_shards(plan: Json, manifest: Json) -> list[Shard]:
+    """The shard files of the plan's families, one each, as `write_shards` made them."""
+    digests = {shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]}
+    return [
+        Shard(
+            shard_id=row["shard_ids"][0],
+            split=row["split_name"],
+            source_family_id=row["source_family_id"],
+            first_sequence_id=row["first_sequence_id"],
+            end_sequence_id=row["end_sequence_id"],
+            sha256=digests[row["shard_ids"][0]],
+        )
+        for row in plan["families"]
+    ]
+
+
+def source_ids(manifest: Json, split: str, family: str) -> list[str]:
+    """The sources of one (split, family), sorted."""
+    return sorted(
+        source["source_id"]
+        for shard in manifest["shards"]
+        if shard["split_name"] == split
+        for source in shard["source_lineage"]
+        if source["source_family_id"] == family
+    )
 
 
 def _slug(name: str) -> str:

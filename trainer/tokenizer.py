@@ -170,16 +170,15 @@ def sequence_index(packed: Sequence[Packed]) -> bytes:
     import pyarrow.parquet as pq
 
     document = pa.struct([("source_id", pa.string()), ("document_id", pa.string()), ("tokens", pa.int32())])
-    schema = pa.schema(
-        [
-            ("sequence_id", pa.int64()),
-            ("split_name", pa.string()),
-            ("source_family_id", pa.string()),
-            ("tokens", pa.int32()),
-            ("token_sha256", pa.binary(32)),
-            ("documents", pa.list_(document)),
-        ]
-    )
+    columns = {
+        "sequence_id": pa.int64(),
+        "split_name": pa.string(),
+        "source_family_id": pa.string(),
+        "tokens": pa.int32(),
+        "token_sha256": pa.binary(32),
+        "documents": pa.list_(document),
+    }
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
     keys = [(group.split, group.source_family_id) for group in packed for _ in group.parts]
     table = pa.table(
         [

@@ -28,6 +28,7 @@ FRAME_COLUMNS = (
     pa.field("recorded_at_ns", pa.int64(), nullable=False),
     pa.field("durable_through", pa.int64(), nullable=False),
 )
+_STREAM_NAMES = {field.name for field in STREAM_COLUMNS}
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.binary()}
 
 
@@ -84,7 +85,12 @@ def _annotations(base: type) -> dict[str, Any]:
 
 @functools.cache
 def schema(kind: str) -> pa.Schema:
-    return pa.schema([*STREAM_COLUMNS, *FRAME_COLUMNS, *_fields(KINDS[kind])])
+    return pa.schema([*STREAM_COLUMNS, *FRAME_COLUMNS, *_own_fields(kind)])
+
+
+def _own_fields(kind: str) -> list[pa.Field]:
+    """A stream's columns come from its stream_opened, whose own fields of those names would stand there twice."""
+    return [field for field in _fields(KINDS[kind]) if field.name not in _STREAM_NAMES]
 
 
 def array(values: Sequence[Any], kind: Any) -> pa.Array:
@@ -111,6 +117,10 @@ def batch(
     columns = [
         *(pa.repeat(pa.scalar(v, f.type), rows) for v, f in zip(stream_values, STREAM_COLUMNS, strict=True)),
         *(pa.array(list(map(attrgetter(f.name), frames)), f.type) for f in FRAME_COLUMNS),
-        *(array(list(map(attrgetter(f.name), events)), f.type) for f in _typed_fields(KINDS[kind])),
+        *(
+            array(list(map(attrgetter(f.name), events)), f.type)
+            for f in _typed_fields(KINDS[kind])
+            if f.name not in _STREAM_NAMES
+        ),
     ]
     return pa.record_batch(columns, schema=schema(kind))

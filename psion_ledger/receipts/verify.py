@@ -66,11 +66,11 @@ def verify_receipt(run: Run, text: bytes) -> Verification:
     Raises ContractRefused when the text is no receipt, CannotDecide when the ledger gives none.
     """
     own = sha256(text)
-    basis = run.con.execute(
+    basis = run.first(
         "select basis_entries, basis_head, derivation_version from receipt_recorded where sha256 = ? "
         "order by attempt, rank, seq limit 1",
         [own],
-    ).fetchone()
+    )
     if basis is None:
         differences = compare(derive_receipt(run), text)
         return Verification(

@@ -1,6 +1,7 @@
 -- name: contracts
 -- about: The first declaration of each contract. `document` is null for the sequence index and for text that is no JSON.
-select role, schema_version, sha256, path, stream, attempt, rank, seq,
+select contract_role as role, schema_version, sha256, path, stream, attempt, rank, seq,
   case when json_valid(document) then document end as document
 from contract_declared
-qualify row_number() over (partition by role order by attempt, rank, seq) = 1
+where role = 'train'
+qualify row_number() over (partition by contract_role order by attempt, rank, seq) = 1

@@ -169,6 +169,16 @@ def test_sequences_without_tokens_are_found() -> None:
     assert expected == rules(changed(small_plan(), changes))
 
 
+def test_a_family_listed_twice_is_found() -> None:
+    """The last family once more, over ids of its own, is not a second family."""
+    plan = small_plan()
+    again = changed(plan.families[-1], {"/first_sequence_id": 100, "/end_sequence_id": 108})
+    measured = changed(plan, {"/families/-": again, "/evaluation_sets/4/first_sequence_id": 100})
+    name = "validation/library_docstrings"
+    expected = [F("FamilyOrderMismatch", f"{FAMILIES}/5", f"after {name}, each once", name)]
+    assert expected == rules(changed(measured, {"/evaluation_sets/4/end_sequence_id": 104}))
+
+
 def test_families_out_of_order_are_found() -> None:
     """Ids are dense, but over the families in another order than split and family."""
     plan = small_plan()

@@ -28,32 +28,38 @@ def weighed(
 
 
 def test_a_horizon_that_starves_a_family_names_the_smallest_that_works() -> None:
-    """A weight of 100 in 10,000 has its first slot near position 50; four a step, so step 13 reaches it."""
-    contracts = weighed(100, 5000, 10_000, steps=12, batch=4)
-    expected = [
-        F(
-            "FamilyNeverDrawn",
-            HORIZON,
-            "at least 13 steps, so that each family is drawn",
-            "12, which never draws library_code",
-        )
-    ]
-    assert expected == check_contracts(contracts)
-    assert check_contracts(weighed(100, 5000, 10_000, steps=13, batch=4)) == []
+    """A weight of 100 in 10,000 is first drawn at position 49: by 50 steps of one, or 13 of four."""
+    for batch, steps in ((1, 50), (4, 13)):
+        expected = [
+            F(
+                "FamilyNeverDrawn",
+                HORIZON,
+                f"at least {steps} steps, so that each family is drawn",
+                f"{steps - 1}, which never draws library_code",
+            )
+        ]
+        assert expected == check_contracts(weighed(100, 5000, 10_000, steps=steps - 1, batch=batch))
+        assert check_contracts(weighed(100, 5000, 10_000, steps=steps, batch=batch)) == []
 
 
 def test_a_family_above_its_cap_is_found_beyond_one_sequence_of_rounding() -> None:
-    """Three quarters of the draws under a cap of 6,000: one sequence too many is allowed, two are not."""
-    assert check_contracts(weighed(7500, 6000, 9000, steps=1, batch=4)) == []
+    """Three quarters of the draws under a cap of half: one sequence too many is allowed, two are not."""
+    assert check_contracts(weighed(7500, 5000, 9000, steps=1, batch=4)) == []
     expected = [
         F(
             "ShareAboveCap",
             f"{WEIGHTS}/0/maximum_family_token_share_bps",
             "room for 6 of 8 planned sequences",
-            "6000",
+            "5000",
         )
     ]
-    assert expected == check_contracts(weighed(7500, 6000, 9000, steps=2, batch=4))
+    assert expected == check_contracts(weighed(7500, 5000, 9000, steps=2, batch=4))
+
+
+def test_nothing_is_counted_under_weights_that_mean_nothing() -> None:
+    """A weight of zero has no slot; the policy's own rule is the finding."""
+    expected = [F("InvalidBpsValue", f"{WEIGHTS}/0/sampling_weight_bps", "1 to 10000", "0")]
+    assert expected == check_contracts(weighed(0, 5000, 10_000, steps=4, batch=8))
 
 
 def test_a_single_pass_draws_no_sequence_twice() -> None:

@@ -167,8 +167,9 @@ CASES: dict[str, tuple[dict[str, object], list[ContractFinding]]] = {
 
 
 def test_a_whole_policy_is_accepted() -> None:
-    """The small policy, which every case below starts from, breaks nothing; nor does a sound region."""
+    """The small policy, which every case below starts from; a sound region; code exactly at its ceiling."""
     assert rules(small_policy()) == []
+    assert rules(changed(small_policy(), {"/maximum_code_token_ratio_bps": 4000})) == []
     assert rules(changed(small_policy(), {"/repetitive_region_controls/-": REGION})) == []
 
 

@@ -7,7 +7,7 @@ select r.role as subject, c.seq as event_seq, c.stream, '1 declaration' as expec
   coalesce(c.declared, 0) || ' declarations' as actual
 from required_contracts as r
 left join (
-  select role, count(*) as declared, max(seq) as seq, max(stream) as stream from contract_declared group by role
+  select contract_role as role, count(*) as declared, max(seq) as seq, max(stream) as stream from contract_declared group by contract_role
 ) as c on c.role = r.role
 where coalesce(c.declared, 0) <> 1
 order by r.role

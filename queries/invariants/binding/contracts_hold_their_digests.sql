@@ -3,11 +3,11 @@
 -- family: binding
 -- level: accounted
 -- over: contract_declared
-select c.role as subject, c.seq as event_seq, c.stream, lower(hex(c.sha256)) as expected,
-  coalesce(case when c.role = 'sequence_index' then p.sequence_index_sha256 else sha256(c.document) end, 'no document')
+select c.contract_role as subject, c.seq as event_seq, c.stream, lower(hex(c.sha256)) as expected,
+  coalesce(case when c.contract_role = 'sequence_index' then p.sequence_index_sha256 else sha256(c.document) end, 'no document')
     as actual
 from contract_declared as c
 left join sampling_plan as p on true
-where case when c.role = 'sequence_index' then p.sequence_index_sha256 else sha256(c.document) end
+where case when c.contract_role = 'sequence_index' then p.sequence_index_sha256 else sha256(c.document) end
   is distinct from lower(hex(c.sha256))
-order by c.role, c.stream, c.seq
+order by c.contract_role, c.stream, c.seq

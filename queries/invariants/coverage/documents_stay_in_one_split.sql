@@ -2,9 +2,9 @@
 -- law: No document stands in two splits.
 -- family: coverage
 -- level: accounted
--- over: documents
+-- over: document_splits
 select document_id || ' of ' || source_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'one split' as expected, split_name || ' and ' || other_split_name as actual
-from documents
+from document_splits
 where splits is distinct from 1
 order by subject

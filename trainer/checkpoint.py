@@ -1,0 +1,197 @@
+"""Checkpoints: everything that the next step depends on, durable before anybody hears of it.
+
+    <artifacts>/<run-id>/checkpoints/<checkpoint_id>/
+      model.safetensors         the weights, named and shaped as the descriptor says
+      descriptor.json           the model descriptor, its exact contract text
+      optimizer.safetensors     <parameter>|exp_avg, <parameter>|exp_avg_sq, <parameter>|step
+      rng-<rank:05>.safetensors the generators of each rank: cpu, and cuda where there is one
+      cursor.json               the step, and the first position that has not been consumed
+
+The learning rate is a function of the step and is not stored. Nothing is pickled. A folder appears under its name
+only when every byte in it is durable: written under a temporary name, synced, renamed, and the parent synced.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from trainer.config import Damaged
+
+WEIGHTS_FILE = "model.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+CURSOR_FILE = "cursor.json"
+_OPTIMIZER_STATE = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A durable checkpoint. `files` are (path relative to the run's artifacts, bytes, sha256), sorted by path."""
+
+    checkpoint_id: str
+    step: int
+    position: int
+    files: list[tuple[str, int, bytes]]
+    weights_sha256: bytes
+    optimizer_sha256: bytes
+    rng_sha256: bytes
+    started_at_ns: int
+    durable_at_ns: int
+
+
+def checkpoint_id(attempt: int, step: int) -> str:
+    return f"a{attempt:04}-s{step:06}"
+
+
+def write(
+    artifacts: Path,
+    *,
+    attempt: int,
+    step: int,
+    position: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rng_states: list[dict[str, Tensor]],
+    descriptor: str,
+) -> Written:
+    """Write one checkpoint below a run's artifacts folder; returns when it is durable. Raises OSError."""
+    started_at_ns = time.time_ns()
+    name = checkpoint_id(attempt, step)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    moments = optimizer_tensors(model, optimizer)
+    contents = {
+        WEIGHTS_FILE: safetensors.torch.save(weights),
+        "descriptor.json": descriptor.encode(),
+        OPTIMIZER_FILE: safetensors.torch.save(moments),
+        CURSOR_FILE: json.dumps({"position": position, "step": step}).encode(),
+    }
+    contents |= {f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)}
+    _publish(artifacts / "checkpoints", name, contents)
+    generators = {f"{rank:05}|{kind}": state for rank, states in enumerate(rng_states) for kind, state in states.items()}
+    return Written(
+        checkpoint_id=name,
+        step=step,
+        position=position,
+        files=[
+            (f"checkpoints/{name}/{file}", len(data), hashlib.sha256(data).digest())
+            for file, data in sorted(contents.items())
+        ],
+        weights_sha256=hashlib.sha256(contents[WEIGHTS_FILE]).digest(),
+        optimizer_sha256=state_sha256(moments),
+        rng_sha256=state_sha256(generators),
+        started_at_ns=started_at_ns,
+        durable_at_ns=time.time_ns(),
+    )
+
+
+def _publish(folder: Path, name: str, contents: Mapping[str, bytes]) -> None:
+    scratch = folder / f".tmp-{name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        scratch.mkdir(parents=True)
+        for file, data in contents.items():
+            with (scratch / file).open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        _sync_folder(scratch)
+        scratch.rename(folder / name)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)  # a full disk gets its room back
+        raise
+    _sync_folder(folder)
+
+
+def load(
+    artifacts: Path,
+    name: str,
+    files: Iterable[tuple[str, int, bytes]],
+    *,
+    rank: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> bytes:
+    """Restore weights, optimizer and this rank's generators; returns the sha256 of the weights file as read.
+
+    Raises Damaged when a file is missing or is not what `files`, from the ledger, say.
+    """
+    contents = {Path(path).name: read_recorded(artifacts, path, sha256) for path, _, sha256 in files}
+    try:
+        model.load_state_dict(safetensors.torch.load(contents[WEIGHTS_FILE]))
+        _restore_optimizer(model, optimizer, safetensors.torch.load(contents[OPTIMIZER_FILE]))
+        set_rng_state(safetensors.torch.load(contents[f"rng-{rank:05}.safetensors"]))
+    except (KeyError, RuntimeError, SafetensorError) as error:
+        raise Damaged(f"checkpoint {name} does not fit this model: {str(error).splitlines()[0]}") from None
+    return hashlib.sha256(contents[WEIGHTS_FILE]).digest()
+
+
+def read_recorded(artifacts: Path, path: str, sha256: bytes) -> bytes:
+    """The bytes of a recorded file of the run; raises Damaged when they are not those that were recorded."""
+    try:
+        data = (artifacts / path).read_bytes()
+    except OSError as error:
+        raise Damaged(f"{artifacts / path}: {error.strerror}; name the run's artifacts with --artifacts DIR") from None
+    if (found := hashlib.sha256(data).hexdigest()) != sha256.hex():
+        raise Damaged(f"{artifacts / path} has sha256 {found}, and the ledger says {sha256.hex()}; restore it")
+    return data
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state by parameter name; empty before the first step."""
+    return {
+        f"{name}|{key}": value.detach().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        if tensors:
+            optimizer.state[parameter] = {
+                key: tensors[f"{name}|{key}"].to(parameter.device) for key in _OPTIMIZER_STATE
+            }
+
+
+def rng_state() -> dict[str, Tensor]:
+    """The state of this process's generators."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
+
+
+def set_rng_state(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def state_sha256(tensors: Mapping[str, Tensor]) -> bytes:
+    """A digest of state: equal tensors give equal digests, whatever file holds them.
+
+    SHA-256 over, in order of name, the JSON of [name, dtype, shape] and a newline, then the tensor's bytes.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        header: list[Any] = [name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]
+        digest.update(json.dumps(header).encode() + b"\n")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.digest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

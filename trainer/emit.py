@@ -1,0 +1,406 @@
+"""The only door to psion_ledger: contracts are bound and declared, facts recorded, the past of a run read back.
+
+Nothing here decides what training does. A fact is recorded where it happens, in the training process.
+"""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from torch import Tensor
+
+from psion_ledger import __version__, contracts, digest, events, log
+from psion_ledger.errors import CannotDecide, LedgerError
+from psion_ledger.ledger import Run
+from psion_ledger.program import complete_stage
+from psion_ledger.receipts.verify import record_receipt
+from psion_ledger.record import read
+from trainer import environment
+from trainer.checkpoint import WEIGHTS_FILE, Written, read_recorded
+from trainer.config import Settings
+from trainer.environment import World
+from trainer.evaluate import Measured
+
+__all__ = ["LedgerError", "LastCheckpoint", "Past", "Recorder", "audit", "bind", "complete", "create", "reopen"]
+
+CHECKPOINT_FAMILY = "train.psion.decoder"
+DOCUMENT_ROLES: tuple[contracts.DocumentRole, ...] = (
+    "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
+)  # fmt: skip
+SEQUENCE_INDEX_SCHEMA = "psion_ledger.sequence_index.v1"
+TRAIN_PASS = "train"
+DRY_REPLAYS = 2
+
+
+# ---- Contracts ----
+
+
+def stage_id(run_id: str) -> str:
+    return f"{run_id}-stage-1-pretrain"
+
+
+def bind(run_id: str, settings: Settings, manifest: object, policy: object, plan: object) -> dict[str, str]:
+    """The five contracts' exact texts by role, checked against each other; raises ContractRefused.
+
+    The three given are plain data; the model descriptor and the stage config follow from them.
+    """
+    corpus = contracts.decode_document("tokenized_corpus", digest.canonical_json(manifest))
+    mixture = contracts.decode_document("sampling_policy", digest.canonical_json(policy))
+    binding = contracts.TokenizerBinding(
+        tokenizer_id=corpus.tokenizer_id,
+        tokenizer_version=corpus.tokenizer_version,
+        tokenizer_family="byte_pair_encoding",
+        tokenizer_digest=corpus.tokenizer.tokenizer_digest,
+        vocab_size=corpus.tokenizer.vocab_size,
+        special_tokens_digest=corpus.tokenizer.special_tokens_digest,
+    )
+    descriptor = contracts.describe(
+        msgspec.convert(settings.anchor, contracts.SizeAnchor),
+        model_id=f"psion-compact-decoder-{settings.anchor}-v1",
+        revision="v1",
+        vocab_size=corpus.tokenizer.vocab_size,
+        max_context=settings.context,
+        tokenizer_binding=binding,
+    )
+    binding_digest = contracts.tokenizer_binding_digest(binding)
+    config = contracts.PretrainStageConfig(
+        schema_version=contracts.DOCUMENTS["stage_config"][1],
+        run_id=run_id,
+        stage_id=stage_id(run_id),
+        stage_kind="pretrain",
+        model_id=descriptor.model.model_id,
+        model_descriptor_digest=contracts.model_descriptor_digest(descriptor),
+        tokenizer_binding_digest=binding_digest,
+        dataset_identity=corpus.identity,
+        sampling_policy_id=mixture.policy_id,
+        sampling_policy_version=mixture.policy_version,
+        objective_config=contracts.ObjectiveConfig(
+            objective_kind="next_token_prediction",
+            loss_normalization="by_target_token",
+            label_smoothing_bps=settings.label_smoothing_bps,
+            tokenizer_binding_digest=binding_digest,
+            dataset_identity=corpus.identity,
+            max_context_tokens=settings.context,
+        ),
+    )
+    bound = contracts.Contracts(
+        stage_config=config,
+        model_descriptor=descriptor,
+        tokenized_corpus=corpus,
+        sampling_policy=mixture,
+        sampling_plan=contracts.decode_document("sampling_plan", digest.canonical_json(plan)),
+    )
+    contracts.require_bound(bound)
+    return {role: contracts.encode_document(getattr(bound, role)) for role in DOCUMENT_ROLES}
+
+
+# ---- The past of a run ----
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastCheckpoint:
+    """The checkpoint that a resume loads. `files` are (path in the run's artifacts, bytes, sha256)."""
+
+    checkpoint_id: str
+    step: int
+    position: int
+    files: list[tuple[str, int, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What the ledger knows of a run before a new attempt; of a new run, nothing.
+
+    `documents` are the declared contracts' exact texts by role. `previous` pins where the last attempt's streams end.
+    """
+
+    settings: list[tuple[str, str]] | None = None
+    world_size: int | None = None
+    documents: dict[str, str] = field(default_factory=dict)
+    index_declared: bool = False
+    stage_started: bool = False
+    checkpoint: LastCheckpoint | None = None
+    promoted: bool = False
+    exact_replays: int = 0
+    receipt_recorded: bool = False
+    stage_completed: bool = False
+    finished: bool = False
+    previous: list[events.StreamEnd] = field(default_factory=list)
+
+    @property
+    def contracts_declared(self) -> bool:
+        return self.index_declared and set(self.documents) == set(DOCUMENT_ROLES)
+
+
+def create(ledger: Path, run_id: str) -> Path:
+    """A new run's folder; raises UsageError when the ledger holds the run already."""
+    return log.create_run(ledger, run_id)
+
+
+def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
+    """Seal what an attempt left behind, and read how far the run had come.
+
+    Raises NoSuchRun, and CannotDecide when a process still writes the run or the record cannot be read.
+    """
+    folder = log.find_run(ledger, run_id)
+    log.refuse_if_live(folder)
+    log.seal_in_child(folder)
+    with Run(read(folder)) as run:
+
+        def counted(query: str) -> int:
+            (row,) = run.con.execute(f"select coalesce({query}, 0)").fetchall()
+            return int(row[0])
+
+        started = run.con.execute("select settings, world_size from run_started where role = 'train'").fetchone()
+        checkpoint = run.con.execute(
+            "select checkpoint_id, step, cursor_position, files from checkpoint_written where role = 'train' "
+            "order by attempt desc, step desc limit 1"
+        ).fetchone()
+        run.relate(["verification_passes", "progress"])
+        last_attempt = counted("(select max(attempt) from stream_opened where role = 'train')")
+        past = Past(
+            settings=None if started is None else [(row["name"], row["value"]) for row in started[0]],
+            world_size=None if started is None else started[1],
+            documents=dict(run.contracts_text),
+            index_declared=counted("(select count(*) from contract_declared where role = 'sequence_index')") > 0,
+            stage_started=counted("(select count(*) from stage_started)") > 0,
+            checkpoint=None
+            if checkpoint is None
+            else LastCheckpoint(
+                checkpoint_id=checkpoint[0],
+                step=checkpoint[1],
+                position=checkpoint[2],
+                files=[(file["path"], file["bytes"], file["sha256"]) for file in checkpoint[3]],
+            ),
+            promoted=counted("(select count(*) from checkpoint_promoted)") > 0,
+            exact_replays=counted("(select count(*) from verification_passes where exact)"),
+            receipt_recorded=counted("(select count(*) from receipt_recorded)") > 0,
+            stage_completed=counted("(select count(*) from stage_completed)") > 0,
+            finished=counted("(select count(*) from progress where finished)") > 0,
+            # The last attempt that opened a stream: one that died before it did has nothing to pin.
+            previous=log.previous_ends(folder, last_attempt + 1),
+        )
+    return folder, past
+
+
+# ---- Facts ----
+
+
+class Recorder:
+    """One rank's stream in one attempt. Close it, or use it in a `with` statement."""
+
+    def __init__(self, run: Path, attempt: int, rank: int, previous: list[events.StreamEnd]) -> None:
+        opened = events.StreamOpened(
+            role="train",
+            attempt=attempt,
+            rank=rank,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            code_version=__version__,
+            previous=previous,
+        )
+        self.run, self.attempt = run, attempt
+        self.writer = log.open_writer(run, opened)
+        self._tensor_layout_digest = self._model_descriptor_digest = b""
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.writer.close()
+
+    def run_started(self, settings: Settings, world: World, devices: list[dict[str, Any]]) -> None:
+        commit, dirty = environment.git_state()
+        self.writer.emit(
+            events.RunStarted(
+                world_size=world.size,
+                seeds=[
+                    events.Seed(name=name, value=settings.seed) for name in ("deterministic_shuffle", "initial_weights")
+                ],
+                horizon_steps=settings.steps,
+                git_commit=commit,
+                git_dirty=dirty,
+                versions=[events.Version(name=name, version=version) for name, version in environment.versions()],
+                isa=environment.isa(),
+                threads_per_process=settings.threads,
+                devices=[events.Device(**device) for device in devices],
+                settings=[events.Setting(name=name, value=value) for name, value in settings.pairs()],
+            )
+        )
+
+    def declare(self, past: Past, documents: dict[str, str], sequence_index: bytes | None) -> None:
+        """Declare the contracts that are not declared yet, then start the stage; each is durable on return."""
+        for role in DOCUMENT_ROLES:
+            if role not in past.documents:
+                text = documents[role]
+                schema = contracts.DOCUMENTS[role][1]
+                sha256 = digest.sha256(text.encode())
+                self.writer.emit(
+                    events.ContractDeclared(role=role, schema_version=schema, sha256=sha256, document=text, path=None)
+                )
+        if not past.index_declared:
+            assert sequence_index is not None, "the index is made anew when it is not declared"
+            path, sha256 = log.add_sequence_index(self.run, sequence_index)
+            self.writer.emit(
+                events.ContractDeclared(
+                    role="sequence_index", schema_version=SEQUENCE_INDEX_SCHEMA, sha256=sha256, document=None, path=path
+                )
+            )
+        if not past.stage_started:
+            self.writer.emit(
+                events.StageStarted(
+                    stage_id=stage_id(self.run.name),
+                    stage_kind="pretrain",
+                    ordinal=1,
+                    checkpoint_family=CHECKPOINT_FAMILY,
+                    config_sha256=digest.sha256(documents["stage_config"].encode()),
+                    base_checkpoint_id=None,
+                )
+            )
+
+    def attempt_started(self, world_size: int, micro_steps: int, checkpoint: LastCheckpoint | None) -> None:
+        self.writer.emit(
+            events.AttemptStarted(
+                attempt=self.attempt,
+                checkpoint_id=None if checkpoint is None else checkpoint.checkpoint_id,
+                cut_step=0 if checkpoint is None else checkpoint.step,
+                cursor_position=0 if checkpoint is None else checkpoint.position,
+                world_size=world_size,
+                micro_steps=micro_steps,
+                data_workers=0,
+            )
+        )
+
+    def checkpoint_loaded(self, checkpoint: LastCheckpoint, weights_sha256: bytes) -> None:
+        self.writer.emit(
+            events.CheckpointLoaded(
+                checkpoint_id=checkpoint.checkpoint_id,
+                weights_sha256=weights_sha256,
+                cursor_position=checkpoint.position,
+            )
+        )
+
+    def batch_replayed(
+        self, step: int, micro_step: int, positions: range, drawn: Sequence[tuple[str, int]], ids: Tensor
+    ) -> None:
+        """A micro batch on its way into the model: `ids` is the very tensor, int64 [sequences, tokens]."""
+        families = [family for family, _ in drawn]
+        self.writer.emit(
+            events.BatchReplayed(
+                pass_id=TRAIN_PASS,
+                step=step,
+                micro_step=micro_step,
+                first_position=positions.start,
+                end_position=positions.stop,
+                sequence_ids=[sequence_id for _, sequence_id in drawn],
+                family_tokens=[
+                    events.FamilyTokens(source_family_id=family, tokens=families.count(family) * ids.shape[1])
+                    for family in sorted(set(families))
+                ],
+                tokens=ids.numel(),
+                token_sha256=hashlib.sha256(ids.numpy().astype("<u4").tobytes()).digest(),
+            )
+        )
+
+    def step_completed(self, **facts: Any) -> None:
+        """The fields of the event but its pass."""
+        self.writer.emit(events.StepCompleted(pass_id=TRAIN_PASS, **facts))
+
+    def split_loss_measured(self, step: int, measured: Measured, source_ids: list[str]) -> None:
+        row = measured.evaluation_set
+        self.writer.emit(
+            events.SplitLossMeasured(
+                evaluation_id=f"e{self.attempt:04}-s{step:06}",
+                step=step,
+                split_name=row["split_name"],
+                split_kind=row["split_kind"],
+                source_family_id=row["source_family_id"],
+                source_ids=source_ids,
+                loss_nats=measured.loss_nats,
+                loss_nanonats=measured.loss_nanonats,
+                target_tokens=measured.target_tokens,
+                first_sequence_id=row["first_sequence_id"],
+                end_sequence_id=row["end_sequence_id"],
+                token_sha256=measured.token_sha256,
+            )
+        )
+
+    def checkpoint_written(self, written: Written, parent: str | None, descriptor: str) -> None:
+        """Only after the checkpoint is durable."""
+        model = contracts.decode_document("model_descriptor", descriptor)
+        self.writer.emit(
+            events.CheckpointWritten(
+                checkpoint_id=written.checkpoint_id,
+                checkpoint_family=CHECKPOINT_FAMILY,
+                step=written.step,
+                parent_checkpoint_id=parent,
+                files=[events.FileDigest(path=path, bytes=size, sha256=sha256) for path, size, sha256 in written.files],
+                weights_sha256=written.weights_sha256,
+                optimizer_sha256=written.optimizer_sha256,
+                rng_sha256=written.rng_sha256,
+                tensor_layout_digest=bytes.fromhex(model.checkpoint_contract.tensor_layout_digest),
+                model_descriptor_digest=bytes.fromhex(contracts.model_descriptor_digest(model)),
+                cursor_position=written.position,
+                writer_node_id=socket.gethostname(),
+                started_at_ns=written.started_at_ns,
+                durable_at_ns=written.durable_at_ns,
+            )
+        )
+
+    def checkpoint_promoted(self, checkpoint_id: str, label: str, weights_sha256: bytes) -> None:
+        self.writer.emit(
+            events.CheckpointPromoted(checkpoint_id=checkpoint_id, label=label, weights_sha256=weights_sha256)
+        )
+
+    def run_finished(self) -> None:
+        self.writer.emit(events.RunFinished(outcome="completed"))
+
+
+# ---- The end of a run ----
+
+
+def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
+    """What is left after the promotion: dry replays, receipt, completion, finish. Each part rests on sealed events."""
+    if not past.stage_completed:
+        recorder.writer.rotate()
+        log.seal_in_child(recorder.run)
+        for _ in range(past.exact_replays, DRY_REPLAYS):
+            _replay_in_child(recorder.run, corpus)
+        log.seal_in_child(recorder.run)
+        if not past.receipt_recorded:
+            record_receipt(recorder.run, recorder.writer)
+        complete_stage(recorder.run, recorder.writer)
+    recorder.run_finished()
+    recorder.writer.close()
+    log.seal_in_child(recorder.run)
+
+
+def _replay_in_child(run: Path, corpus: Path) -> None:
+    """A dry replay by a process that reopens contracts and shards. That it differs is a finding of the audit."""
+    done = subprocess.run(
+        [sys.executable, "-m", "psion_ledger", "replay", run.name, "--ledger", str(run.parent), "--corpus", str(corpus),
+         "--record"],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    if done.returncode not in (0, 1):
+        raise CannotDecide(f"run {run.name}: a dry replay failed: {done.stderr.strip()}")
+
+
+def audit(run: Path, artifacts: Path, corpus: Path) -> int:
+    """Audit the run in a process of its own, which prints its report on our stdout; returns its exit code."""
+    sys.stdout.flush()
+    return subprocess.run(
+        [sys.executable, "-m", "psion_ledger", "audit", run.name, "--ledger", str(run.parent), "--require", "replayed",
+         "--artifacts", str(artifacts), "--corpus", str(corpus)],
+    ).returncode  # fmt: skip

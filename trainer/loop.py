@@ -1,0 +1,251 @@
+"""Training: one optimizer step after another, each recorded as it happens.
+
+    step 0:  evaluate, checkpoint                         the only root
+    step k:  draw -> record -> learn, for each micro step
+             sum over ranks -> clip -> update -> record
+             evaluate if due -> checkpoint if due         so a checkpoint's losses are always there before it
+
+Everything that decides a bit of the result is a function of the contracts, the settings and the checkpoint: the
+order of the step's positions, the learning rate of the step, the state that the checkpoint restores. So a run that
+was interrupted and resumed equals one that was not.
+"""
+
+import hashlib
+import json
+import math
+import struct
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer import checkpoint
+from trainer.config import Settings
+from trainer.emit import Recorder
+from trainer.environment import World
+from trainer.evaluate import measure
+from trainer.model import CompactDecoder, initialise, token_losses
+from trainer.order import Order, micro_batch_positions
+from trainer.progress import TrainingProgress
+from trainer.promises import order_of, promised_shards, source_ids
+from trainer.tokenizer import Shards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What training works with: the contracts (decoded JSON by role), and what was built from them.
+
+    `descriptor` is the model descriptor's exact text. `forward` is the model, or its compiled form; they share their
+    parameters.
+    """
+
+    settings: Settings
+    contracts: dict[str, Any]
+    descriptor: str
+    world: World
+    order: Order
+    shards: Shards
+    model: CompactDecoder
+    forward: nn.Module
+    optimizer: torch.optim.Optimizer
+    recorder: Recorder
+    artifacts: Path
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = self.contracts["sampling_plan"]
+        return plan
+
+
+def build(
+    documents: dict[str, str], settings: Settings, world: World, recorder: Recorder, artifacts: Path
+) -> Training:
+    """Everything that training needs, from the contracts' exact texts; weights as the seed gives them."""
+    contracts = {role: json.loads(text) for role, text in documents.items()}
+    plan, config = contracts["sampling_plan"], contracts["model_descriptor"]["config"]
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    model = CompactDecoder(config)
+    initialise(model, settings.seed)
+    model.to(world.device)
+    return Training(
+        settings=settings,
+        contracts=contracts,
+        descriptor=documents["model_descriptor"],
+        world=world,
+        order=order_of(contracts),
+        shards=Shards(
+            artifacts / "corpus",
+            promised_shards(plan, contracts["tokenized_corpus"]),
+            plan["sequence_tokens"],
+            config["vocab_size"],
+        ),
+        model=model,
+        forward=torch.compile(model) if world.device.type == "cuda" else model,
+        optimizer=make_optimizer(model, settings),
+        recorder=recorder,
+        artifacts=artifacts,
+    )
+
+
+def train(training: Training, cut_step: int, parent: str | None, stop_asked: Callable[[], bool]) -> str | None:
+    """Train from `cut_step` to the horizon; returns the last checkpoint's id, or None when it was stopped.
+
+    `parent` is the checkpoint that was loaded, None for a start from nothing. When any rank was asked to stop, the
+    step at hand is finished and kept in a checkpoint.
+    """
+    settings, plan = training.settings, training.plan
+    horizon, divisor = plan["horizon_steps"], plan["global_batch_sequences"] * (plan["sequence_tokens"] - 1)
+    tokens_per_step = plan["global_batch_sequences"] * plan["sequence_tokens"]
+    silent = training.world.rank > 0
+    with TrainingProgress(done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
+        if parent is None:
+            progress.say(_evaluate(training, 0))
+            parent = _write_checkpoint(training, 0, parent)
+        for step in range(cut_step + 1, horizon + 1):
+            started_s = time.perf_counter()
+            rate = learning_rate(step, settings, horizon)
+            loss_sum = _learn(training, step, divisor)
+            training.world.sum_gradients(training.model.parameters())
+            norm = nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
+            for group in training.optimizer.param_groups:
+                group["lr"] = rate
+            training.optimizer.step()
+            training.optimizer.zero_grad(set_to_none=True)
+
+            own_sum, grad_norm = float(loss_sum), float(norm)
+            ranks = training.world.gathered_numbers(own_sum, stop_asked())
+            loss_nats = sum(rank_sum for rank_sum, _ in ranks) / divisor
+            stopping = any(stop for _, stop in ranks)
+            training.recorder.step_completed(
+                step=step,
+                loss_sum_nats=own_sum,
+                loss_divisor_tokens=divisor,
+                loss_nats=loss_nats,
+                grad_norm=grad_norm,
+                learning_rate=rate,
+                step_ms=(time.perf_counter() - started_s) * 1000,
+                trace_sha256=trace_sha256(loss_nats, grad_norm),
+            )
+            progress.step(step, loss_nats)
+            if step % settings.evaluate_every_steps == 0 or step == horizon:
+                progress.say(_evaluate(training, step))
+            if step % settings.checkpoint_every_steps == 0 or step == horizon or stopping:
+                parent = _write_checkpoint(training, step, parent)
+            if stopping:
+                return None
+    return parent
+
+
+def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
+    """This rank's micro steps: gradients of its part of the step's loss; returns its loss sum in nats, float64.
+
+    The loss of a step is the sum over all its target tokens divided by their number, so gradients add up over micro
+    steps and ranks without another factor.
+    """
+    plan, world = training.plan, training.world
+    smoothing = training.contracts["stage_config"]["objective_config"]["label_smoothing_bps"] / 10_000
+    loss_sum = torch.zeros((), dtype=torch.float64, device=world.device)
+    for micro_step in range(plan["micro_steps"]):
+        positions = micro_batch_positions(
+            step,
+            global_batch=plan["global_batch_sequences"],
+            world_size=world.size,
+            micro_steps=plan["micro_steps"],
+            rank=world.rank,
+            micro_step=micro_step,
+        )
+        drawn = [training.order.sequence_at(position) for position in positions]
+        ids = torch.from_numpy(training.shards.rows([sequence_id for _, sequence_id in drawn]).astype("int64"))
+        training.recorder.batch_replayed(step, micro_step, positions, drawn, ids)
+        with autocast(world.device):
+            losses = token_losses(training.forward, ids.to(world.device), smoothing)
+        (losses.sum() / divisor).backward()  # type: ignore[no-untyped-call]
+        loss_sum += losses.detach().double().sum()
+    return loss_sum
+
+
+def _evaluate(training: Training, step: int) -> str:
+    """Rank 0 measures every declared set; returns a line for people."""
+    if training.world.rank > 0:
+        return ""
+    losses = []
+    with autocast(training.world.device):
+        sets, device = training.plan["evaluation_sets"], training.world.device
+        for measured in measure(training.forward, training.shards, sets, device):
+            row = measured.evaluation_set
+            sources = source_ids(training.contracts["tokenized_corpus"], row["split_name"], row["source_family_id"])
+            training.recorder.split_loss_measured(step, measured, sources)
+            losses.append(
+                f"{row['split_name']}/{row['source_family_id']} {measured.loss_nats / measured.target_tokens:.3f}"
+            )
+    return f"step {step}  loss  " + "  ".join(losses)
+
+
+def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
+    """Rank 0 writes, with the generators of every rank; returns the checkpoint's id."""
+    rng_states = training.world.gathered(checkpoint.rng_state())
+    attempt = training.recorder.attempt
+    if training.world.rank == 0:
+        written = checkpoint.write(
+            training.artifacts,
+            attempt=attempt,
+            step=step,
+            position=step * training.plan["global_batch_sequences"],
+            model=training.model,
+            optimizer=training.optimizer,
+            rng_states=rng_states,
+            descriptor=training.descriptor,
+        )
+        training.recorder.checkpoint_written(written, parent, training.descriptor)
+    return checkpoint.checkpoint_id(attempt, step)
+
+
+def promote(training: Training, checkpoint_id: str) -> None:
+    """Name the run's result, with the digest of its weights as they are read back now."""
+    path = training.artifacts / "checkpoints" / checkpoint_id / checkpoint.WEIGHTS_FILE
+    with path.open("rb") as file:
+        weights_sha256 = hashlib.file_digest(file, "sha256").digest()
+    label = f"{training.settings.anchor}-pretrain-final"
+    training.recorder.checkpoint_promoted(checkpoint_id, label, weights_sha256)
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 matrix products on a GPU; plain float32 on a CPU."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW that decays matrices and leaves norms and biases alone (Loshchilov and Hutter 2019)."""
+    parameters = list(model.parameters())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.adam_epsilon,
+        fused=True,
+    )
+
+
+def learning_rate(step: int, settings: Settings, horizon: int) -> float:
+    """Linear warm-up to `learning_rate`, then a cosine down to its final ratio at the horizon (step is 1-based)."""
+    if step <= settings.warmup_steps:
+        return settings.learning_rate * step / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / (horizon - settings.warmup_steps)
+    ratio = settings.final_learning_rate_ratio
+    return settings.learning_rate * (ratio + (1 - ratio) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def trace_sha256(loss_nats: float, grad_norm: float) -> bytes:
+    """A digest of the step: the loss and the gradient norm as little-endian float64, and the generators' state."""
+    digest = hashlib.sha256(struct.pack("<dd", loss_nats, grad_norm))
+    digest.update(checkpoint.state_sha256(checkpoint.rng_state()))
+    return digest.digest()

@@ -1,0 +1,50 @@
+"""What a person sees while training runs, on stderr: a bar on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_LINES = 10
+
+
+class TrainingProgress:
+    """Loss, tokens a second and time left, from step `done` to `total`. Only rank 0 talks."""
+
+    def __init__(self, *, done: int, total: int, tokens_per_step: int, silent: bool) -> None:
+        self._console = Console(stderr=True, quiet=silent, highlight=False, markup=False)
+        self._done, self._total, self._tokens_per_step = done, total, tokens_per_step
+        self._bar: Progress | None = None
+        if self._console.is_terminal and not silent:
+            columns = (
+                TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[figures]}"),
+                TextColumn("left"), TimeRemainingColumn(),
+            )  # fmt: skip
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("training", total=total, completed=done, figures="")
+
+    def __enter__(self) -> "TrainingProgress":
+        self._started_s = time.perf_counter()
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self, step: int, loss_nats: float) -> None:
+        elapsed_s = time.perf_counter() - self._started_s
+        steps_per_s = (step - self._done) / elapsed_s
+        figures = f"loss {loss_nats:.3f}  {steps_per_s * self._tokens_per_step:,.0f} tokens/s"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, figures=figures)
+        elif step == self._total or step % max(1, self._total // PLAIN_LINES) == 0:
+            left_s = (self._total - step) / steps_per_s
+            self._console.print(f"step {step}/{self._total}  {figures}  {left_s:.0f} s left")
+
+    def say(self, line: str) -> None:
+        self._console.print(line)
