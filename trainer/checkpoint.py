@@ -75,9 +75,13 @@ def write(
         OPTIMIZER_FILE: safetensors.torch.save(moments),
         CURSOR_FILE: json.dumps({"position": position, "step": step}).encode(),
     }
-    contents |= {f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)}
+    contents |= {
+        f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)
+    }
     _publish(artifacts / "checkpoints", name, contents)
-    generators = {f"{rank:05}|{kind}": state for rank, states in enumerate(rng_states) for kind, state in states.items()}
+    generators = {
+        f"{rank:05}|{kind}": state for rank, states in enumerate(rng_states) for kind, state in states.items()
+    }
     return Written(
         checkpoint_id=name,
         step=step,
@@ -140,9 +144,13 @@ def read_recorded(artifacts: Path, path: str, sha256: bytes) -> bytes:
     try:
         data = (artifacts / path).read_bytes()
     except OSError as error:
-        raise Damaged(f"{artifacts / path}: {error.strerror}; name the run's artifacts with --artifacts DIR") from None
+        raise Damaged(
+            f"{artifacts / path}: {error.strerror}; name the run's artifacts with --artifacts DIR"
+        ) from None
     if (found := hashlib.sha256(data).hexdigest()) != sha256.hex():
-        raise Damaged(f"{artifacts / path} has sha256 {found}, and the ledger says {sha256.hex()}; restore it")
+        raise Damaged(
+            f"{artifacts / path} has sha256 {found}, and the ledger says {sha256.hex()}; restore it"
+        )
     return data
 
 
@@ -155,7 +163,9 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
     }
 
 
-def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _restore_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
     for name, parameter in model.named_parameters():
         if tensors:
             optimizer.state[parameter] = {

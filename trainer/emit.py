@@ -20,6 +20,7 @@ from torch import Tensor
 from psion_ledger import __version__, contracts, digest, events, log
 from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.ledger import Run
+from psion_ledger.log.segment import seal_in_child
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts.verify import record_receipt
 from psion_ledger.record import read
@@ -29,7 +30,9 @@ from trainer.config import Settings
 from trainer.environment import World
 from trainer.evaluate import Measured
 
-__all__ = ["LedgerError", "LastCheckpoint", "Past", "Recorder", "audit", "bind", "complete", "create", "reopen"]
+__all__ = [
+    "LastCheckpoint", "LedgerError", "Past", "Recorder", "audit", "bind", "claim_attempt", "complete", "create", "reopen"
+]  # fmt: skip
 
 CHECKPOINT_FAMILY = "train.psion.decoder"
 DOCUMENT_ROLES: tuple[contracts.DocumentRole, ...] = (
@@ -145,6 +148,11 @@ def create(ledger: Path, run_id: str) -> Path:
     return log.create_run(ledger, run_id)
 
 
+def claim_attempt(run: Path) -> int:
+    """The number of this start of training, taken durably."""
+    return log.claim_attempt(run)
+
+
 def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
     """Seal what an attempt left behind, and read how far the run had come.
 
@@ -152,14 +160,16 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
     """
     folder = log.find_run(ledger, run_id)
     log.refuse_if_live(folder)
-    log.seal_in_child(folder)
+    seal_in_child(folder)
     with Run(read(folder)) as run:
 
         def counted(query: str) -> int:
             (row,) = run.con.execute(f"select coalesce({query}, 0)").fetchall()
             return int(row[0])
 
-        started = run.con.execute("select settings, world_size from run_started where role = 'train'").fetchone()
+        started = run.con.execute(
+            "select settings, world_size from run_started where role = 'train'"
+        ).fetchone()
         checkpoint = run.con.execute(
             "select checkpoint_id, step, cursor_position, files from checkpoint_written where role = 'train' "
             "order by attempt desc, step desc limit 1"
@@ -170,7 +180,8 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
             settings=None if started is None else [(row["name"], row["value"]) for row in started[0]],
             world_size=None if started is None else started[1],
             documents=dict(run.contracts_text),
-            index_declared=counted("(select count(*) from contract_declared where role = 'sequence_index')") > 0,
+            index_declared=counted("(select count(*) from contract_declared where contract_role = 'sequence_index')")
+            > 0,
             stage_started=counted("(select count(*) from stage_started)") > 0,
             checkpoint=None
             if checkpoint is None
@@ -225,12 +236,15 @@ class Recorder:
             events.RunStarted(
                 world_size=world.size,
                 seeds=[
-                    events.Seed(name=name, value=settings.seed) for name in ("deterministic_shuffle", "initial_weights")
+                    events.Seed(name=name, value=settings.seed)
+                    for name in ("deterministic_shuffle", "initial_weights")
                 ],
                 horizon_steps=settings.steps,
                 git_commit=commit,
                 git_dirty=dirty,
-                versions=[events.Version(name=name, version=version) for name, version in environment.versions()],
+                versions=[
+                    events.Version(name=name, version=version) for name, version in environment.versions()
+                ],
                 isa=environment.isa(),
                 threads_per_process=settings.threads,
                 devices=[events.Device(**device) for device in devices],
@@ -246,14 +260,20 @@ class Recorder:
                 schema = contracts.DOCUMENTS[role][1]
                 sha256 = digest.sha256(text.encode())
                 self.writer.emit(
-                    events.ContractDeclared(role=role, schema_version=schema, sha256=sha256, document=text, path=None)
+                    events.ContractDeclared(
+                        contract_role=role, schema_version=schema, sha256=sha256, document=text, path=None
+                    )
                 )
         if not past.index_declared:
             assert sequence_index is not None, "the index is made anew when it is not declared"
             path, sha256 = log.add_sequence_index(self.run, sequence_index)
             self.writer.emit(
                 events.ContractDeclared(
-                    role="sequence_index", schema_version=SEQUENCE_INDEX_SCHEMA, sha256=sha256, document=None, path=path
+                    contract_role="sequence_index",
+                    schema_version=SEQUENCE_INDEX_SCHEMA,
+                    sha256=sha256,
+                    document=None,
+                    path=path,
                 )
             )
         if not past.stage_started:
@@ -271,7 +291,6 @@ class Recorder:
     def attempt_started(self, world_size: int, micro_steps: int, checkpoint: LastCheckpoint | None) -> None:
         self.writer.emit(
             events.AttemptStarted(
-                attempt=self.attempt,
                 checkpoint_id=None if checkpoint is None else checkpoint.checkpoint_id,
                 cut_step=0 if checkpoint is None else checkpoint.step,
                 cursor_position=0 if checkpoint is None else checkpoint.position,
@@ -344,7 +363,10 @@ class Recorder:
                 checkpoint_family=CHECKPOINT_FAMILY,
                 step=written.step,
                 parent_checkpoint_id=parent,
-                files=[events.FileDigest(path=path, bytes=size, sha256=sha256) for path, size, sha256 in written.files],
+                files=[
+                    events.FileDigest(path=path, bytes=size, sha256=sha256)
+                    for path, size, sha256 in written.files
+                ],
                 weights_sha256=written.weights_sha256,
                 optimizer_sha256=written.optimizer_sha256,
                 rng_sha256=written.rng_sha256,
@@ -373,16 +395,16 @@ def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
     """What is left after the promotion: dry replays, receipt, completion, finish. Each part rests on sealed events."""
     if not past.stage_completed:
         recorder.writer.rotate()
-        log.seal_in_child(recorder.run)
+        seal_in_child(recorder.run)
         for _ in range(past.exact_replays, DRY_REPLAYS):
             _replay_in_child(recorder.run, corpus)
-        log.seal_in_child(recorder.run)
+        seal_in_child(recorder.run)
         if not past.receipt_recorded:
             record_receipt(recorder.run, recorder.writer)
         complete_stage(recorder.run, recorder.writer)
     recorder.run_finished()
     recorder.writer.close()
-    log.seal_in_child(recorder.run)
+    seal_in_child(recorder.run)
 
 
 def _replay_in_child(run: Path, corpus: Path) -> None:

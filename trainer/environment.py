@@ -34,7 +34,9 @@ class World:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a tenth of a step
+        torch.utils.deterministic.fill_uninitialized_memory = (
+            False  # a debugging aid that costs a tenth of a step
+        )
         if size > 1:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(rank, size, device)
@@ -91,7 +93,9 @@ def default_threads() -> int:
 
 def versions() -> list[tuple[str, str]]:
     """(name, version) of Python and of what the bits of a run depend on, sorted."""
-    return sorted([("python", platform.python_version()), *((name, version(name)) for name in _RECORDED_PACKAGES)])
+    return sorted(
+        [("python", platform.python_version()), *((name, version(name)) for name in _RECORDED_PACKAGES)]
+    )
 
 
 def isa() -> str:
@@ -101,7 +105,9 @@ def isa() -> str:
 
 def devices(world: World) -> list[dict[str, Any]]:
     """The inventory: each rank's own device, every device once."""
-    return list({device["stable_device_id"]: device for device in world.gathered(_device(world.device))}.values())
+    return list(
+        {device["stable_device_id"]: device for device in world.gathered(_device(world.device))}.values()
+    )
 
 
 def _device(device: torch.device) -> dict[str, Any]:

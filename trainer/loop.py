@@ -26,7 +26,7 @@ from torch import nn
 
 from trainer import checkpoint
 from trainer.config import Settings
-from trainer.emit import Recorder
+from trainer.emit import LastCheckpoint, Recorder
 from trainer.environment import World
 from trainer.evaluate import measure
 from trainer.model import CompactDecoder, initialise, token_losses
@@ -93,17 +93,20 @@ def build(
     )
 
 
-def train(training: Training, cut_step: int, parent: str | None, stop_asked: Callable[[], bool]) -> str | None:
-    """Train from `cut_step` to the horizon; returns the last checkpoint's id, or None when it was stopped.
+def train(training: Training, loaded: LastCheckpoint | None, stop_asked: Callable[[], bool]) -> str | None:
+    """Train to the horizon, from a recorded checkpoint or from nothing.
 
-    `parent` is the checkpoint that was loaded, None for a start from nothing. When any rank was asked to stop, the
-    step at hand is finished and kept in a checkpoint.
+    Returns the last checkpoint's id; None when a rank was asked to stop: the step at hand is then finished and kept
+    in a checkpoint. Raises Damaged when the checkpoint's files are not what was recorded.
     """
     settings, plan = training.settings, training.plan
     horizon, divisor = plan["horizon_steps"], plan["global_batch_sequences"] * (plan["sequence_tokens"] - 1)
     tokens_per_step = plan["global_batch_sequences"] * plan["sequence_tokens"]
-    silent = training.world.rank > 0
-    with TrainingProgress(done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
+    cut_step, silent = loaded.step if loaded else 0, training.world.rank > 0
+    parent = _restore(training, loaded) if loaded else None
+    with TrainingProgress(
+        done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent
+    ) as progress:
         if parent is None:
             progress.say(_evaluate(training, 0))
             parent = _write_checkpoint(training, 0, parent)
@@ -142,6 +145,19 @@ def train(training: Training, cut_step: int, parent: str | None, stop_asked: Cal
     return parent
 
 
+def _restore(training: Training, loaded: LastCheckpoint) -> str:
+    weights_sha256 = checkpoint.load(
+        training.artifacts,
+        loaded.checkpoint_id,
+        loaded.files,
+        rank=training.world.rank,
+        model=training.model,
+        optimizer=training.optimizer,
+    )
+    training.recorder.checkpoint_loaded(loaded, weights_sha256)
+    return loaded.checkpoint_id
+
+
 def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
     """This rank's micro steps: gradients of its part of the step's loss; returns its loss sum in nats, float64.
 
@@ -161,7 +177,9 @@ def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
             micro_step=micro_step,
         )
         drawn = [training.order.sequence_at(position) for position in positions]
-        ids = torch.from_numpy(training.shards.rows([sequence_id for _, sequence_id in drawn]).astype("int64"))
+        ids = torch.from_numpy(
+            training.shards.rows([sequence_id for _, sequence_id in drawn]).astype("int64")
+        )
         training.recorder.batch_replayed(step, micro_step, positions, drawn, ids)
         with autocast(world.device):
             losses = token_losses(training.forward, ids.to(world.device), smoothing)
@@ -179,7 +197,9 @@ def _evaluate(training: Training, step: int) -> str:
         sets, device = training.plan["evaluation_sets"], training.world.device
         for measured in measure(training.forward, training.shards, sets, device):
             row = measured.evaluation_set
-            sources = source_ids(training.contracts["tokenized_corpus"], row["split_name"], row["source_family_id"])
+            sources = source_ids(
+                training.contracts["tokenized_corpus"], row["split_name"], row["source_family_id"]
+            )
             training.recorder.split_loss_measured(step, measured, sources)
             losses.append(
                 f"{row['split_name']}/{row['source_family_id']} {measured.loss_nats / measured.target_tokens:.3f}"

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from trainer.config import PYTHON_TEXT, Settings
+from trainer.config import PYTHON_TEXT, BadInput, Settings
 from trainer.corpus import Document
 from trainer.order import Family, Order
 from trainer.tokenizer import END_OF_TEXT, Packed, Shard, token_dtype
@@ -48,7 +48,11 @@ def corpus_manifest(
     vocab: int,
 ) -> Json:
     """`psion.tokenized_corpus_manifest.v1`. Its version is a digest of every token, so equal identity is equal data."""
-    name = "python_text" if settings.corpus == PYTHON_TEXT else f"corpus_{_slug(Path(settings.corpus).resolve().name)}"
+    name = (
+        "python_text"
+        if settings.corpus == PYTHON_TEXT
+        else f"corpus_{_slug(Path(settings.corpus).resolve().name)}"
+    )
     content = hashlib.sha256("".join([tokenizer_sha256, *(shard.sha256 for shard in shards)]).encode())
     version = content.hexdigest()[:16]
     source_digests = _source_digests(documents)
@@ -144,10 +148,10 @@ def _source_digests(documents: Sequence[Document]) -> dict[str, str]:
     return {source_id: digest.hexdigest() for source_id, digest in digests.items()}
 
 
-def sampling_policy(manifest: Json, packed: Sequence[Packed]) -> Json:
+def sampling_policy(settings: Settings, manifest: Json, packed: Sequence[Packed]) -> Json:
     """`psion.sampling_policy.v1`: the default corpus by its own mix, any other in proportion to its tokens."""
     train = [group for group in packed if group.split == "train"]
-    if {group.source_family_id for group in train} == set(_PYTHON_MIX):
+    if settings.corpus == PYTHON_TEXT:
         mix = _PYTHON_MIX
         why = "A mix chosen for the Python text: prose above its share of the text, code below it."
     else:
@@ -155,7 +159,10 @@ def sampling_policy(manifest: Json, packed: Sequence[Packed]) -> Json:
         mix = {family: (_content_class(family), weight) for family, weight in weights.items()}
         why = "In proportion to the family's tokens."
     caps = {family: min(TOTAL_BPS, weight + _SLACK_BPS) for family, (_, weight) in mix.items()}
-    shares = {kind: sum(weight for own, weight in mix.values() if own == kind) for kind in ("prose", "spec_text", "code")}
+    shares = {
+        kind: sum(weight for own, weight in mix.values() if own == kind)
+        for kind in ("prose", "spec_text", "code")
+    }
     return {
         "schema_version": "psion.sampling_policy.v1",
         "tokenized_corpus_schema_version": CORPUS_SCHEMA,
@@ -214,7 +221,9 @@ def largest_remainder(counts: dict[str, int]) -> dict[str, int]:
     return shares
 
 
-def sampling_plan(settings: Settings, manifest: Json, shards: Sequence[Shard], sequence_index_sha256: str) -> Json:
+def sampling_plan(
+    settings: Settings, manifest: Json, shards: Sequence[Shard], sequence_index_sha256: str
+) -> Json:
     """`psion_ledger.sampling_plan.v1`: every number that the order follows from, and what is measured."""
     return {
         "schema_version": "psion_ledger.sampling_plan.v1",
@@ -276,9 +285,21 @@ def order_of(contracts: Json) -> Order:
     )
 
 
+def refuse_short_horizon(contracts: Json) -> None:
+    """Raises BadInput when a family of the policy would draw nothing, naming the fewest steps that work."""
+    plan = contracts["sampling_plan"]
+    steps, batch = plan["horizon_steps"], plan["global_batch_sequences"]
+    if steps < (fewest := order_of(contracts).smallest_horizon_steps(batch)):
+        raise BadInput(
+            f"{steps} steps of {batch} sequences would never draw some source family; give --steps {fewest} or more"
+        )
+
+
 def promised_shards(plan: Json, manifest: Json) -> list[Shard]:
     """The shard files of the plan's families, one each, as `write_shards` made them."""
-    digests = {shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]}
+    digests = {
+        shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]
+    }
     return [
         Shard(
             shard_id=row["shard_ids"][0],

@@ -103,7 +103,9 @@ def _library_modules() -> Iterator[tuple[str, str]]:
         if not _LEFT_OUT.intersection(parts) and all(part.isidentifier() for part in parts):
             modules.append((".".join(part for part in parts if part != "__init__"), path))
     if not modules:
-        raise BadInput(f"no library sources in {library}; install the full standard library, or pass --corpus DIR")
+        raise BadInput(
+            f"no library sources in {library}; install the full standard library, or pass --corpus DIR"
+        )
     total_bytes = 0
     for module, path in sorted(modules, key=lambda item: _hash("selection", item[0])):
         if module.startswith("_sysconfigdata") or not module:

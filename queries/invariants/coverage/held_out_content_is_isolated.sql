@@ -3,15 +3,15 @@
 -- family: coverage
 -- level: accounted
 -- over: held_out_sequences
-select subject, event_seq, cast(null as varchar) as stream, 'never trained on' as expected, actual
+select subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream, 'never trained on' as expected, actual
 from (
-  select 'sequence ' || h.sequence_id || ' of ' || h.split_name as subject, u.first_step as event_seq,
+  select 'sequence ' || h.sequence_id || ' of ' || h.split_name as subject,
     'its tokens stand in sequence ' || u.sequence_id || ', trained on at step ' || u.first_step as actual
   from held_out_sequences as h
   join sequence_index as i on i.token_sha256 = h.token_sha256
   join sequence_uses as u on u.sequence_id = i.sequence_id and not u.skipped
   union all
-  select 'document ' || d.document_id || ' of ' || d.source_id, min(u.first_step),
+  select 'document ' || d.document_id || ' of ' || d.source_id,
     'in sequence ' || min(u.sequence_id) || ', trained on at step ' || min(u.first_step)
   from (
     select distinct h.source_id, h.document_id

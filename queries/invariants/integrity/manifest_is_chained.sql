@@ -3,7 +3,7 @@
 -- family: integrity
 -- level: intact
 -- over: manifest_links
-select path as subject, number as event_seq, cast(null as varchar) as stream, expected, actual
+select path as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream, expected, actual
 from manifest_links
 where expected is distinct from actual
 order by number

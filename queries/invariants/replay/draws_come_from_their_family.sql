@@ -3,10 +3,10 @@
 -- family: replay
 -- level: accounted
 -- over: sequence_uses
-select 'sequence ' || u.sequence_id as subject, u.first_step as event_seq, cast(null as varchar) as stream,
+select 'sequence ' || u.sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'train, ' || coalesce(u.slot_family_id, 'null') as expected,
   coalesce(p.split_name || ', ' || p.source_family_id, 'in no family of the plan') || ' at position ' || u.first_position
-    as actual
+    || ' of step ' || u.first_step as actual
 from sequence_uses as u
 left join plan_families as p on u.sequence_id >= p.first_sequence_id and u.sequence_id < p.end_sequence_id
 where p.split_kind is distinct from 'train' or p.source_family_id is distinct from u.slot_family_id

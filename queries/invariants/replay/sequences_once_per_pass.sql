@@ -3,9 +3,10 @@
 -- family: replay
 -- level: accounted
 -- over: sequence_uses
-select 'sequence ' || sequence_id as subject, min(first_step) as event_seq, cast(null as varchar) as stream,
+select 'sequence ' || sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'once in pass ' || coalesce(cast(pass_number as varchar), 'null') || ' of ' || coalesce(slot_family_id, 'null') as expected,
-  sum(uses) || ' times, first at position ' || min(first_position) as actual
+  sum(uses) || ' times, first at position ' || min(first_position) || ' of step ' || min(first_step)
+    as actual
 from sequence_uses
 group by sequence_id, slot_family_id, pass_number
 having sum(uses) is distinct from 1 or pass_number is null

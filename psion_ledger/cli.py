@@ -1,0 +1,326 @@
+"""The command line: parse, call, render, exit code. Data goes to stdout, talk to stderr.
+
+Exit codes: 0 it holds, 1 a law is violated, 2 wrong usage or configuration, 3 cannot decide (any crash of ours
+included), 4 no such run.
+"""
+
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+
+import typer
+
+from psion_ledger import __version__
+from psion_ledger.errors import LedgerError, UsageError
+from psion_ledger.report.escape import plain
+from psion_ledger.settings import from_pyproject
+
+if TYPE_CHECKING:
+    from psion_ledger.ledger import Run
+
+P = ParamSpec("P")
+app = typer.Typer(
+    name="psion-ledger",
+    help="Audit a pretraining run from its ledger: what it saw, in which shares and order, and which checkpoint came out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+OptionalRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id; the latest without it.")]
+RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+Ledger = Annotated[Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")]
+Artifacts = Annotated[
+    Path, typer.Option("--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output.")
+]
+AsOf = Annotated[int | None, typer.Option("--as-of", min=0, help="Only the first N manifest entries.")]
+DocumentFormat = Annotated[Literal["rich", "json"], typer.Option("--format", help="How to print it.")]
+RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")]
+LEDGER = Path("ledger")
+ARTIFACTS = Path("runs")
+
+
+def say(message: str) -> None:
+    """Talk: one escaped line on stderr."""
+    print(plain(message), file=sys.stderr)
+
+
+def guarded(command: Callable[P, int]) -> Callable[P, None]:
+    """Turn what a command returns or raises into an exit code; Typer alone would make any crash a 1."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+            sys.stdout.flush()
+        except LedgerError as error:
+            say(f"psion-ledger: {error}")
+            code = error.exit_code
+        except BrokenPipeError:
+            # The reader has gone; what is left in the buffer must not fail a second time at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 3
+        except Exception as error:
+            if os.environ.get("PSION_LEDGER_DEBUG"):
+                raise
+            say(f"psion-ledger: cannot decide, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where)")
+            code = 3
+        raise typer.Exit(code)
+
+    return run
+
+
+def opened(ledger: Path, run_id: str | None, as_of: int | None = None) -> "Run":
+    """The run to work on; says which when none was named."""
+    from psion_ledger.ledger import open_run
+
+    run = open_run(ledger, run_id, as_of)
+    if run_id is None:
+        say(f"run {run.run_id} (the latest in {ledger})")
+    return run
+
+
+def write_out(content: str, path: Path | None) -> None:
+    if path is None:
+        print(content)
+        return
+    try:
+        path.write_text(content + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@app.command()
+@guarded
+def audit(
+    run: OptionalRun = None,
+    require: Annotated[
+        Literal["intact", "accounted", "replayed"], typer.Option("--require", help="The level that PASS asks for.")
+    ] = "accounted",
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="The folder of the corpus's shards; replays order and content.")
+    ] = None,
+    artifacts: Artifacts = ARTIFACTS,
+    select: Annotated[
+        list[str] | None, typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws; repeatable.")
+    ] = None,
+    format: DocumentFormat = "rich",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    as_of: AsOf = None,
+    ledger: Ledger = LEDGER,
+) -> int:
+    """Check every law over a run, and say how far its evidence carries."""
+    from psion_ledger import audit as auditing
+    from psion_ledger.report import facts, terminal
+
+    with opened(ledger, run, as_of) as record:
+        found = auditing.audit(record, require=require, artifacts=artifacts, corpus=corpus, select=select)
+        if format == "json":
+            write_out(auditing.to_json(found).decode(), output)
+            return found.exit_code
+        damaged = any(law.level == "intact" and law.status == "violated" for law in found.laws)
+        known = None if damaged or select else facts.gather(record, found)
+    if output is None:
+        terminal.show_audit(terminal.console(), found, known)
+    else:
+        shown = io.StringIO()
+        terminal.show_audit(terminal.console(shown), found, known)
+        write_out(shown.getvalue().rstrip("\n"), output)
+    return found.exit_code
+
+
+@app.command()
+@guarded
+def runs(ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
+    """List the runs of a ledger, latest first."""
+    from psion_ledger.log import run_ids
+    from psion_ledger.report import machine, show
+
+    rows = [show.run_line(ledger, run_id) for run_id in run_ids(ledger)]
+    if format == "json":
+        print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
+    elif rows:
+        show.print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
+    else:
+        say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
+    return 0
+
+
+@app.command()
+@guarded
+def show(run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
+    """Show what a run is and how far it came, without checking it."""
+    from psion_ledger.report import machine
+    from psion_ledger.report import show as showing
+
+    with opened(ledger, run, as_of) as record:
+        if format == "json":
+            print(machine.document("psion_ledger.show.v1", showing.facts(record)))
+        else:
+            showing.print_run(record)
+    return 0
+
+
+@app.command()
+@guarded
+def query(
+    run: RequiredRun,
+    sql: Annotated[
+        str | None, typer.Argument(metavar="[SQL|@name]", help="One SELECT, or a named report; lists what there is without.")
+    ] = None,
+    format: RowFormat = "table",
+    as_of: AsOf = None,
+    ledger: Ledger = LEDGER,
+) -> int:
+    """Ask one SELECT of the verified record; it reads, and can do nothing else."""
+    from psion_ledger.report import machine, show
+
+    with opened(ledger, run, as_of) as record:
+        if sql is None:
+            show.print_rows(["name", "what it holds"], show.relation_lines())
+            return 0
+        relation = record.sql(show.named_query(sql[1:]) if sql.startswith("@") else sql)
+        names, rows = list(relation.columns), relation.fetchall()
+    if format == "json":
+        values = [dict(zip(names, row, strict=True)) for row in rows]
+        print(machine.document("psion_ledger.rows.v1", {"rows": values}))
+    elif format == "csv":
+        sys.stdout.write(machine.csv_text(names, rows))
+    else:
+        show.print_rows(names, [list(row) for row in rows])
+    return 0
+
+
+@app.command()
+@guarded
+def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
+    """Print the run's receipt: the recorded one, byte for byte, or what the record gives now."""
+    from psion_ledger.contracts import encode_document
+    from psion_ledger.receipts import derive_receipt
+
+    with opened(ledger, run) as record:
+        recorded = record.first("select document from receipt_recorded order by attempt desc, seq desc limit 1")
+        if recorded is None:
+            say("no receipt is recorded; this is what the record gives now")
+        text = encode_document(derive_receipt(record)) if recorded is None else str(recorded[0])
+    sys.stdout.write(text)
+    return 0
+
+
+@app.command()
+@guarded
+def verify(
+    receipt: Annotated[Path, typer.Argument(metavar="FILE", help="A psion.pretrain_stage_receipt.v1.")],
+    ledger: Ledger = LEDGER,
+    format: DocumentFormat = "rich",
+) -> int:
+    """Derive a receipt again from its ledger, as of its basis, and name every field that differs."""
+    from psion_ledger import receipts
+    from psion_ledger.report import machine, show
+
+    try:
+        text = receipt.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{receipt}: cannot be read: {error.strerror}") from error
+    named = receipts.decode_receipt(text).run_id
+    with opened(ledger, named) as record:
+        found = receipts.verify_receipt(record, text)
+    if format == "json":
+        print(machine.document("psion_ledger.verification.v1", show.verification(found)))
+    else:
+        show.print_verification(named, found)
+    return 1 if found.differences else 0
+
+
+@app.command()
+@guarded
+def replay(
+    run: RequiredRun,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="The folder of the corpus's shards; the run's own without it.")
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Append the pass to the ledger.")] = False,
+    artifacts: Artifacts = ARTIFACTS,
+    ledger: Ledger = LEDGER,
+    format: DocumentFormat = "rich",
+) -> int:
+    """Derive order and content of every batch again from contracts and shards, and compare."""
+    import msgspec
+
+    from psion_ledger import log
+    from psion_ledger import replay as replaying
+    from psion_ledger.report import machine, show
+
+    shards = corpus if corpus is not None else artifacts / run / "corpus"
+    if record:
+        folder = log.find_run(ledger, run)
+        found = replaying.record_replay(folder, shards, __version__)
+        log.seal_run(folder)
+    else:
+        with opened(ledger, run) as opened_run:
+            found = replaying.replay(opened_run, shards)
+    values: dict[str, Any] = msgspec.to_builtins(found)
+    if format == "json":
+        print(machine.document(values.pop("schema"), values))
+    else:
+        show.print_replay(found)
+    return 1 if found.mismatches else 0
+
+
+@app.command()
+@guarded
+def laws(format: DocumentFormat = "rich") -> int:
+    """List the laws by family, with what each promises."""
+    from psion_ledger import catalog
+    from psion_ledger.report import machine, show
+
+    names = ("name", "family", "level", "over", "law")
+    rows = [{name: law.header[name] for name in names} for law in catalog.laws()]
+    if format == "json":
+        print(machine.document("psion_ledger.laws.v1", {"laws": rows}))
+    else:
+        show.print_rows(["family", "law", "it promises"], [[r["family"], r["name"], r["law"]] for r in rows])
+    return 0
+
+
+@app.command()
+@guarded
+def catalog(
+    run: RequiredRun,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The DuckDB file to write.")],
+    as_of: AsOf = None,
+    ledger: Ledger = LEDGER,
+) -> int:
+    """Write a DuckDB file of views over the run's verified files, for any DuckDB client."""
+    from psion_ledger.duckdb_file import write_catalog
+
+    with opened(ledger, run, as_of) as record:
+        write_catalog(record, output)
+    say(f"{output}: verified as of now; delete it and make it again at will")
+    return 0
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit(0)
+
+
+def main() -> None:
+    try:
+        defaults = from_pyproject(Path.cwd())
+    except LedgerError as error:
+        say(f"psion-ledger: {error}")
+        sys.exit(error.exit_code)
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    app(default_map=dict.fromkeys(commands, defaults))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What a report shows beside the audit, read from the ledger by the queries under `queries/reports`."""
+
+from typing import Any
+
+import msgspec
+
+from psion_ledger import catalog
+from psion_ledger.audit import Audit
+from psion_ledger.ledger import Run
+
+Row = dict[str, Any]
+REPLAYS_WANTED = 2
+CONTRACTS = 5
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the checklist; `closes` is the command that closes it, while it is open."""
+
+    what: str
+    done: bool
+    count: str
+    closes: str
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows behind a report."""
+
+    items: list[Item]
+    splits: list[Row]
+    summary: Row
+    lineage: list[Row]
+
+
+def report_rows(run: Run, name: str) -> list[Row]:
+    """The rows of one report query."""
+    return run.rows(next(q for q in catalog.load("reports") if q.name == name))
+
+
+def gather(run: Run, found: Audit) -> Facts:
+    """Everything that the report of an audit shows. Raises CannotDecide as queries do."""
+    (complete,) = report_rows(run, "completeness")
+    (summary,) = report_rows(run, "summary")
+    return Facts(
+        items=_checklist(run.run_id, complete, found),
+        splits=report_rows(run, "splits"),
+        summary=summary,
+        lineage=report_rows(run, "lineage"),
+    )
+
+
+def _checklist(run_id: str, row: Row, found: Audit) -> list[Item]:
+    resume = f"python -m trainer --resume {run_id}"
+    replay = f"psion-ledger replay {run_id} --record"
+    verified = row["receipts"] > 0 and any(
+        law.name == "receipts_rederive" and law.status == "held" for law in found.laws
+    )
+    pairs, promised = row["split_family_rows"], row["split_family_rows_promised"]
+    promoted = row["promoted_checkpoint_id"]
+
+    def item(what: str, done: bool, count: str, closes: str) -> Item:
+        return Item(what=what, done=done, count=count, closes="" if done else closes)
+
+    return [
+        item("contracts declared", row["contracts"] == CONTRACTS, f"{row['contracts']}/{CONTRACTS}", resume),
+        item("split-family rows", 0 < promised == pairs, f"{pairs}/{promised}", resume),
+        item(
+            "replays of order and content",
+            row["replays"] >= REPLAYS_WANTED,
+            f"{row['replays']}/{REPLAYS_WANTED}",
+            replay if promoted else resume,
+        ),
+        item("checkpoint promoted and durable", promoted is not None, promoted or "none", resume),
+        item(
+            "receipt verified",
+            verified,
+            f"{row['receipts']} recorded",
+            f"psion-ledger receipt {run_id}" if row["receipts"] else resume,
+        ),
+        item(
+            "stage completed",
+            row["stages_completed"] > 0 and row["stages_completed"] == row["stages_started"],
+            row["stage_id"] or "no stage",
+            resume,
+        ),
+    ]

@@ -1,0 +1,150 @@
+"""Small outputs of the command line: runs, rows, a run's facts, a verification, a replay."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.padding import Padding
+from rich.table import Table
+
+from psion_ledger import catalog
+from psion_ledger.errors import LedgerError, QueryRefused
+from psion_ledger.events import KINDS
+from psion_ledger.ledger import Run, open_run
+from psion_ledger.receipts import Verification
+from psion_ledger.replay import Replay
+from psion_ledger.report.escape import plain
+from psion_ledger.report.facts import report_rows
+from psion_ledger.report.machine import jsonable
+from psion_ledger.report.terminal import console, text
+
+_STATE_QUERY = "select finished, due_step, horizon_steps, attempts from progress"
+
+
+def run_line(ledger: Path, run_id: str) -> dict[str, Any]:
+    """One run in a list. What cannot be read says why in its state."""
+    line: dict[str, Any] = {"run": run_id, "state": "", "steps": None, "attempts": None, "entries": None}
+    try:
+        with open_run(ledger, run_id) as run:
+            run.relate(["progress"])
+            row = run.first(_STATE_QUERY)
+            entries = len(run.record.manifest.entries)
+    except LedgerError as error:
+        return line | {"state": f"unreadable: {error}"}
+    assert row is not None, "progress has one row"
+    finished, due, horizon, attempts = row
+    state = "finished" if finished else "unfinished"
+    return line | {"state": state, "steps": f"{due}/{horizon or '?'}", "attempts": attempts, "entries": entries}
+
+
+def print_rows(names: list[str], rows: list[list[Any]]) -> None:
+    """A plain table; the terminal folds what is too long."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(text(_shown(value)) for value in row))
+    console().print(table)
+
+
+def _shown(value: Any) -> str:
+    flat = jsonable(value)
+    if flat is None:
+        return "-"
+    return str(flat)
+
+
+def named_query(name: str) -> str:
+    """The SQL of a report query; raises QueryRefused for a name that there is not."""
+    known = {query.name: query.sql for query in catalog.load("reports")}
+    if name not in known:
+        raise QueryRefused(f"no report @{name}; there is {', '.join('@' + known_name for known_name in sorted(known))}")
+    return known[name]
+
+
+def relation_lines() -> list[list[str]]:
+    """What `query` can read: reports, views, event kinds."""
+    reports = [[f"@{q.name}", q.header["about"]] for q in catalog.load("reports")]
+    views = sorted([view.name, view.header["about"]] for view in catalog.views())
+    kinds = [[kind, f"every {kind} event, as recorded"] for kind in KINDS]
+    return [*reports, *views, *kinds, ["sequence_index", "the sequences: split, family, tokens, digest, documents"]]
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What `show` prints, as values."""
+    return {
+        "run_id": run.run_id,
+        "entries": len(run.record.manifest.entries),
+        "head": run.record.manifest.head().hex(),
+        "summary": report_rows(run, "summary")[0],
+        "contracts": _rows(run, "select role, schema_version, lower(hex(sha256)) as sha256 from contracts order by role"),
+        "splits": report_rows(run, "splits"),
+        "streams": _rows(
+            run,
+            "select stream, role, attempt, rank, events, last_seq, finished_seq is not null or verified_seq is not null "
+            "as ended from streams order by stream",
+        ),
+        "checkpoints": report_rows(run, "lineage"),
+    }
+
+
+def _rows(run: Run, sql: str) -> list[dict[str, Any]]:
+    return run.rows(catalog.Query(name="", path="", header={}, sql=sql))
+
+
+def print_run(run: Run) -> None:
+    known = facts(run)
+    out = console()
+    out.print(text(f"run {known['run_id']}: {known['entries']} manifest entries, head {known['head'][:16]}", "bold"))
+    for name, value in known["summary"].items():
+        out.print(text(f"  {name:<18} {_shown(value)}"))
+    for title in ("contracts", "splits", "streams", "checkpoints"):
+        out.print(text(f"\n{title}", "bold"))
+        rows = known[title]
+        if rows:
+            table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+            shown = [name for name in rows[0] if name not in ("sequence_share_bps", "removed")]
+            for name in shown:
+                table.add_column(name, overflow="fold")
+            for row in rows:
+                table.add_row(*(text(_brief(row[name])) for name in shown))
+            out.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _brief(value: Any) -> str:
+    shown = f"{value:.4f}" if isinstance(value, float) else _shown(value)
+    return shown[:16] if len(shown) == 64 else shown
+
+
+def verification(found: Verification) -> dict[str, Any]:
+    """`psion_ledger.verification.v1` without its schema."""
+    return {
+        "verdict": "FAIL" if found.differences else "PASS",
+        "recorded": found.recorded,
+        "basis_entries": found.basis_entries,
+        "findings": [
+            {"code": d.code, "pointer": d.pointer, "expected": d.expected, "actual": d.actual}
+            for d in found.differences
+        ],
+    }
+
+
+def print_verification(run_id: str, found: Verification) -> None:
+    out = console()
+    verdict = "FAIL" if found.differences else "PASS"
+    basis = f"derived again as of {found.basis_entries} manifest entries"
+    known = "recorded in" if found.recorded else "never recorded in"
+    out.print(text(f"{verdict}  receipt {found.sha256[:16]}, {known} the ledger of run {run_id}, {basis}"))
+    for difference in found.differences:
+        out.print(text(f"{difference.pointer or '/'}  {difference.code}", "bold"))
+        out.print(text(f"  expected {difference.expected}\n  found    {difference.actual}"))
+
+
+def print_replay(found: Replay) -> None:
+    out = console()
+    verdict = "differs" if found.mismatches else "exact"
+    counted = f"{found.batches:,} batches of {found.steps:,} steps, {found.mismatches:,} mismatches"
+    out.print(text(f"{verdict}  run {found.run_id}: order and content of {counted}"))
+    for finding in found.findings[:5]:
+        out.print(text(f"{finding['subject']}: expected {finding['expected']}, found {finding['actual']}"))
+    if found.recorded_as is not None:
+        out.print(text(f"recorded as stream {plain(found.recorded_as)}"))
