@@ -32,15 +32,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-OptionalRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id; the latest without it.")]
+OptionalRun = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="The run's id; the latest without it.")
+]
 RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-Ledger = Annotated[Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")]
+Ledger = Annotated[
+    Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")
+]
 Artifacts = Annotated[
-    Path, typer.Option("--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output.")
+    Path,
+    typer.Option(
+        "--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output."
+    ),
 ]
 AsOf = Annotated[int | None, typer.Option("--as-of", min=0, help="Only the first N manifest entries.")]
 DocumentFormat = Annotated[Literal["rich", "json"], typer.Option("--format", help="How to print it.")]
-RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")]
+RowFormat = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")
+]
 LEDGER = Path("ledger")
 ARTIFACTS = Path("runs")
 
@@ -68,7 +77,9 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         except Exception as error:
             if os.environ.get("PSION_LEDGER_DEBUG"):
                 raise
-            say(f"psion-ledger: cannot decide, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where)")
+            say(
+                f"psion-ledger: cannot decide, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where)"
+            )
             code = 3
         raise typer.Exit(code)
 
@@ -100,14 +111,17 @@ def write_out(content: str, path: Path | None) -> None:
 def audit(
     run: OptionalRun = None,
     require: Annotated[
-        Literal["intact", "accounted", "replayed"], typer.Option("--require", help="The level that PASS asks for.")
+        Literal["intact", "accounted", "replayed"],
+        typer.Option("--require", help="The level that PASS asks for."),
     ] = "accounted",
     corpus: Annotated[
-        Path | None, typer.Option("--corpus", help="The folder of the corpus's shards; replays order and content.")
+        Path | None,
+        typer.Option("--corpus", help="The folder of the corpus's shards; replays order and content."),
     ] = None,
     artifacts: Artifacts = ARTIFACTS,
     select: Annotated[
-        list[str] | None, typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws; repeatable.")
+        list[str] | None,
+        typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws; repeatable."),
     ] = None,
     format: DocumentFormat = "rich",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
@@ -145,7 +159,9 @@ def runs(ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
     if format == "json":
         print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
     elif rows:
-        show.print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
+        show.print_rows(
+            ["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows]
+        )
     else:
         say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
     return 0
@@ -153,7 +169,9 @@ def runs(ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
 
 @app.command()
 @guarded
-def show(run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
+def show(
+    run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, format: DocumentFormat = "rich"
+) -> int:
     """Show what a run is and how far it came, without checking it."""
     from psion_ledger.report import machine
     from psion_ledger.report import show as showing
@@ -171,7 +189,10 @@ def show(run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, f
 def query(
     run: RequiredRun,
     sql: Annotated[
-        str | None, typer.Argument(metavar="[SQL|@name]", help="One SELECT, or a named report; lists what there is without.")
+        str | None,
+        typer.Argument(
+            metavar="SQL|@name", help="One SELECT, or a named report; lists what there is without."
+        ),
     ] = None,
     format: RowFormat = "table",
     as_of: AsOf = None,
@@ -204,7 +225,9 @@ def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
     from psion_ledger.receipts import derive_receipt
 
     with opened(ledger, run) as record:
-        recorded = record.first("select document from receipt_recorded order by attempt desc, seq desc limit 1")
+        recorded = record.first(
+            "select document from receipt_recorded order by attempt desc, seq desc limit 1"
+        )
         if recorded is None:
             say("no receipt is recorded; this is what the record gives now")
         text = encode_document(derive_receipt(record)) if recorded is None else str(recorded[0])
@@ -242,7 +265,8 @@ def verify(
 def replay(
     run: RequiredRun,
     corpus: Annotated[
-        Path | None, typer.Option("--corpus", help="The folder of the corpus's shards; the run's own without it.")
+        Path | None,
+        typer.Option("--corpus", help="The folder of the corpus's shards; the run's own without it."),
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="Append the pass to the ledger.")] = False,
     artifacts: Artifacts = ARTIFACTS,

@@ -268,9 +268,7 @@ def complete_stage(run_folder: Path, writer: Writer) -> events.StageCompleted:
 
 
 def recorded_document(run: Run, sha: bytes) -> bytes:
-    found = run.first(
-        "select document from receipt_recorded where sha256 = ? limit 1", [sha]
-    )
+    found = run.first("select document from receipt_recorded where sha256 = ? limit 1", [sha])
     assert found is not None, "the fold saw this receipt"
     document: str = found[0]
     return document.encode()

@@ -20,6 +20,8 @@ def from_pyproject(start: Path) -> dict[str, str]:
             raise UsageError(f"{path}: cannot be read: {error}") from error
         unknown = sorted(set(table) - set(NAMES))
         if unknown:
-            raise UsageError(f"{path}: [tool.psion-ledger] has no setting {', '.join(unknown)}; it has {', '.join(NAMES)}")
+            raise UsageError(
+                f"{path}: [tool.psion-ledger] has no setting {', '.join(unknown)}; it has {', '.join(NAMES)}"
+            )
         return {name: str(folder / str(value)) for name, value in table.items()}
     return {}

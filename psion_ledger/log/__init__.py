@@ -1,11 +1,13 @@
 """The append-only log of one run: journals that writers own, segments that sealing makes, the manifest that orders them."""
 
+from typing import Any
+
 from psion_ledger.log.claim import check_run_id, claim_attempt, create_run, find_run, read_claim, run_ids
 from psion_ledger.log.journal import Writer, open_writer, stream_name
 from psion_ledger.log.recovery import add_sequence_index, previous_ends, refuse_if_live
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     # Sealing needs pyarrow, which costs tenths of a second; a writer does not.
     if name in ("seal_run", "seal_in_child"):
         from psion_ledger.log import segment

@@ -33,7 +33,12 @@ def run_line(ledger: Path, run_id: str) -> dict[str, Any]:
     assert row is not None, "progress has one row"
     finished, due, horizon, attempts = row
     state = "finished" if finished else "unfinished"
-    return line | {"state": state, "steps": f"{due}/{horizon or '?'}", "attempts": attempts, "entries": entries}
+    return line | {
+        "state": state,
+        "steps": f"{due}/{horizon or '?'}",
+        "attempts": attempts,
+        "entries": entries,
+    }
 
 
 def print_rows(names: list[str], rows: list[list[Any]]) -> None:
@@ -57,7 +62,9 @@ def named_query(name: str) -> str:
     """The SQL of a report query; raises QueryRefused for a name that there is not."""
     known = {query.name: query.sql for query in catalog.load("reports")}
     if name not in known:
-        raise QueryRefused(f"no report @{name}; there is {', '.join('@' + known_name for known_name in sorted(known))}")
+        raise QueryRefused(
+            f"no report @{name}; there is {', '.join('@' + known_name for known_name in sorted(known))}"
+        )
     return known[name]
 
 
@@ -66,7 +73,12 @@ def relation_lines() -> list[list[str]]:
     reports = [[f"@{q.name}", q.header["about"]] for q in catalog.load("reports")]
     views = sorted([view.name, view.header["about"]] for view in catalog.views())
     kinds = [[kind, f"every {kind} event, as recorded"] for kind in KINDS]
-    return [*reports, *views, *kinds, ["sequence_index", "the sequences: split, family, tokens, digest, documents"]]
+    return [
+        *reports,
+        *views,
+        *kinds,
+        ["sequence_index", "the sequences: split, family, tokens, digest, documents"],
+    ]
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -76,7 +88,9 @@ def facts(run: Run) -> dict[str, Any]:
         "entries": len(run.record.manifest.entries),
         "head": run.record.manifest.head().hex(),
         "summary": report_rows(run, "summary")[0],
-        "contracts": _rows(run, "select role, schema_version, lower(hex(sha256)) as sha256 from contracts order by role"),
+        "contracts": _rows(
+            run, "select role, schema_version, lower(hex(sha256)) as sha256 from contracts order by role"
+        ),
         "splits": report_rows(run, "splits"),
         "streams": _rows(
             run,
@@ -94,11 +108,14 @@ def _rows(run: Run, sql: str) -> list[dict[str, Any]]:
 def print_run(run: Run) -> None:
     known = facts(run)
     out = console()
-    out.print(text(f"run {known['run_id']}: {known['entries']} manifest entries, head {known['head'][:16]}", "bold"))
+    out.print(
+        text(f"run {known['run_id']}: {known['entries']} manifest entries, head {known['head'][:16]}", "bold")
+    )
     for name, value in known["summary"].items():
         out.print(text(f"  {name:<18} {_shown(value)}"))
     for title in ("contracts", "splits", "streams", "checkpoints"):
-        out.print(text(f"\n{title}", "bold"))
+        out.print()
+        out.print(text(title, "bold"))
         rows = known[title]
         if rows:
             table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -136,7 +153,8 @@ def print_verification(run_id: str, found: Verification) -> None:
     out.print(text(f"{verdict}  receipt {found.sha256[:16]}, {known} the ledger of run {run_id}, {basis}"))
     for difference in found.differences:
         out.print(text(f"{difference.pointer or '/'}  {difference.code}", "bold"))
-        out.print(text(f"  expected {difference.expected}\n  found    {difference.actual}"))
+        out.print(text(f"  expected {difference.expected}"))
+        out.print(text(f"  found    {difference.actual}"))
 
 
 def print_replay(found: Replay) -> None:

@@ -34,7 +34,10 @@ def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:
     """Print the whole report; `facts` is null when the record is too damaged to read more from it."""
     parts: list[RenderableType] = [_verdict(found)]
     if facts is not None:
-        parts += [_titled("Stage completeness", _checklist(facts.items)), _titled("Splits and families", _splits(facts.splits))]
+        parts += [
+            _titled("Stage completeness", _checklist(facts.items)),
+            _titled("Splits and families", _splits(facts.splits)),
+        ]
         parts += [_titled("Run", _summary(facts.summary))]
     parts.append(_titled("Laws", _laws(found.laws)))
     parts += [_violation(law) for law in found.laws if law.status == "violated"]
@@ -57,14 +60,18 @@ def level_words(found: Audit) -> str:
 def _verdict(found: Audit) -> Panel:
     lines = Text()
     lines.append(found.verdict, style=_STYLE[found.verdict])
-    lines.append(f"   level {level_words(found)}   required {found.required_level}   run {plain(found.run_id)}")
+    lines.append(
+        f"   level {level_words(found)}   required {found.required_level}   run {plain(found.run_id)}"
+    )
     if found.evidence["replayed"] == "recorded":
         lines.append("\nThe run recorded its own exact replays; --require replayed repeats one here.")
     for reason in [*found.unproven, *found.evidence["not_at_hand"]]:
         lines.append(f"\n- {plain(reason)}")
     violated = [law for law in found.laws if law.status == "violated"]
     if violated:
-        lines.append(f"\n- {len(violated)} of {len(found.laws)} laws violated; what was expected and found is below")
+        lines.append(
+            f"\n- {len(violated)} of {len(found.laws)} laws violated; what was expected and found is below"
+        )
     return Panel(lines, title="psion-ledger audit", title_align="left", width=COLUMNS)
 
 
@@ -105,8 +112,14 @@ def _summary(row: Row) -> Table:
     table = Table.grid(padding=(0, 2))
     facts = [
         ("model", f"{row['model_id'] or '-'}, {_number(row['parameters'])} parameters"),
-        ("steps", f"{_number(row['steps'])} of {_number(row['horizon_steps'])}, {_number(row['tokens'])} tokens"),
-        ("speed", f"{_number(row['tokens_per_s'], ',.0f')} tokens/s, {_number(row['step_ms'], '.1f')} ms a step"),
+        (
+            "steps",
+            f"{_number(row['steps'])} of {_number(row['horizon_steps'])}, {_number(row['tokens'])} tokens",
+        ),
+        (
+            "speed",
+            f"{_number(row['tokens_per_s'], ',.0f')} tokens/s, {_number(row['step_ms'], '.1f')} ms a step",
+        ),
         ("wall time", f"{_number(row['wall_s'], '.1f')} s"),
         ("attempts", f"{row['attempts']}, {row['superseded_steps']} steps superseded"),
     ]
@@ -128,11 +141,15 @@ def _laws(laws: list[LawResult]) -> Table:
             continue
         held = sum(law.status == "held" for law in own)
         examined = sum(law.examined for law in own)
-        table.add_row(family, f"{held} of {len(own)} held", _number(examined), "ok" if held == len(own) else "")
+        table.add_row(
+            family, f"{held} of {len(own)} held", _number(examined), "ok" if held == len(own) else ""
+        )
         for law in (law for law in own if law.status != "held"):
             style = {"violated": "bold red", "vacuous": "yellow"}.get(law.status, "dim")
             findings = f" ({law.findings_total})" if law.findings_total else ""
-            table.add_row("", f"  {law.name}", _number(law.examined), Text(_MARK[law.status] + findings, style=style))
+            table.add_row(
+                "", f"  {law.name}", _number(law.examined), Text(_MARK[law.status] + findings, style=style)
+            )
     return table
 
 
@@ -149,7 +166,9 @@ def _violation(law: LawResult) -> RenderableType:
         table.add_row("found", text(finding.actual))
     more = law.findings_total - min(FINDINGS_SHOWN, len(law.findings))
     if more:
-        table.add_row("", f"and {more} more: `psion-ledger audit --format json -s {law.name}` lists up to 100")
+        table.add_row(
+            "", f"and {more} more: `psion-ledger audit --format json -s {law.name}` lists up to 100"
+        )
     return Group(head, Padding(table, (0, 0, 0, 2)))
 
 
