@@ -4,8 +4,9 @@
     python -m trainer --resume RUN                      go on where it stopped, bit for bit
     torchrun --nproc-per-node 2 -m trainer              the same on two processes
 
-Talk goes to stderr; stdout gets the report and, on its last line, the run id. Exit codes: 0 it holds, 1 a law is
-violated, 2 wrong usage or configuration, 3 cannot decide, 4 no such run, 130 interrupted, 143 terminated.
+Talk goes to stderr; stdout gets the report and, on its last line, the run id. Exit codes: 0 it holds, 1 a
+law is violated, 2 wrong usage or configuration, 3 cannot decide, 4 no such run, 130 interrupted, 143
+terminated.
 """
 
 import os
@@ -51,7 +52,7 @@ class Beginning:
 
 
 class StopAsked:
-    """The first SIGINT or SIGTERM becomes a question that training asks after each step; a second Ctrl-C ends it."""
+    """The first SIGINT or SIGTERM is a question that training asks each step; a second Ctrl-C ends it."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -120,7 +121,7 @@ def run(command: Command) -> int:
 
 
 def begin(command: Command, world: "World") -> Beginning:
-    """A new run, its text prepared and its contracts bound; or a run of the ledger, with how far it had come."""
+    """A new run, its text prepared and its contracts bound; or an old one, with how far it had come."""
     from trainer import emit
     from trainer.environment import default_threads
 
@@ -153,7 +154,7 @@ def begin(command: Command, world: "World") -> Beginning:
             documents, index = prepare(settings, command.run_id, artifacts)
             if any(documents[role] != text for role, text in past.documents.items()):
                 raise Damaged(
-                    f"the text that run {command.run_id} was to be trained on has changed since; start a new run"
+                    f"the text of run {command.run_id} has changed since it was promised; start a new run"
                 )
     number = 0 if past.finished else emit.claim_attempt(folder)
     return Beginning(
@@ -182,7 +183,7 @@ def prepare(settings: Settings, run_id: str, artifacts: Path) -> tuple[dict[str,
     left_out = sum(group.tail_tokens + group.repeats * settings.context for group in packed)
     say(
         f"corpus: {len(documents)} documents, {sum(len(group.parts) for group in packed):,} sequences of "
-        f"{settings.context} tokens, vocabulary {vocab:,}; {left_out:,} tokens fill no sequence or repeat training's"
+        f"{settings.context} tokens, vocabulary {vocab:,}; {left_out:,} tokens left out (tails, repeats)"
     )
     return emit.bind(run_id, settings, manifest, policy, plan), index
 

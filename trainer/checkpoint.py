@@ -7,8 +7,9 @@
       rng-<rank:05>.safetensors the generators of each rank: cpu, and cuda where there is one
       cursor.json               the step, and the first position that has not been consumed
 
-The learning rate is a function of the step and is not stored. Nothing is pickled. A folder appears under its name
-only when every byte in it is durable: written under a temporary name, synced, renamed, and the parent synced.
+The learning rate is a function of the step and is not stored. Nothing is pickled. A folder appears under its
+name only when every byte in it is durable: written under a temporary name, synced, renamed, and the parent
+synced.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ _OPTIMIZER_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A durable checkpoint. `files` are (path relative to the run's artifacts, bytes, sha256), sorted by path."""
+    """A durable checkpoint. `files` are (path below the run's artifacts, bytes, sha256), sorted by path."""
 
     checkpoint_id: str
     step: int

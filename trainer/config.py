@@ -7,10 +7,11 @@ that disagrees with it is refused.
 import argparse
 import re
 import secrets
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 PYTHON_TEXT = "python"
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -65,8 +66,8 @@ class Settings:
     @classmethod
     def from_pairs(cls, pairs: list[tuple[str, str]]) -> "Settings":
         """The inverse of `pairs`."""
-        kinds = {field.name: field.type for field in fields(cls)}
-        return cls(**{name: kinds[name](value) for name, value in pairs if name in kinds})  # type: ignore[operator]
+        kinds = get_type_hints(cls)
+        return cls(**{name: kinds[name](value) for name, value in pairs})
 
 
 ANCHORS = {
@@ -77,13 +78,13 @@ ANCHORS = {
     ),
     "pilot32m": Settings(
         anchor="pilot32m", context=512, vocab=8192,
-        batch=32, micro_steps=1, steps=2000, learning_rate=1e-3, final_learning_rate_ratio=0.1, warmup_steps=100,
-        checkpoint_every_steps=500, evaluate_every_steps=500, evaluation_sequences=64,
+        batch=32, micro_steps=1, steps=2000, learning_rate=1e-3, final_learning_rate_ratio=0.1,
+        warmup_steps=100, checkpoint_every_steps=500, evaluate_every_steps=500, evaluation_sequences=64,
     ),
     "internal128m": Settings(
         anchor="internal128m", context=1024, vocab=16384,
-        batch=64, micro_steps=1, steps=10_000, learning_rate=6e-4, final_learning_rate_ratio=0.1, warmup_steps=500,
-        checkpoint_every_steps=1000, evaluate_every_steps=1000, evaluation_sequences=64,
+        batch=64, micro_steps=1, steps=10_000, learning_rate=6e-4, final_learning_rate_ratio=0.1,
+        warmup_steps=500, checkpoint_every_steps=1000, evaluate_every_steps=1000, evaluation_sequences=64,
     ),
 }  # fmt: skip
 
@@ -92,7 +93,7 @@ ANCHORS = {
 class Command:
     """What the command line asks for. `flags` are the settings that were given, by name."""
 
-    flags: dict[str, str | int]
+    flags: dict[str, Any]
     resume: str | None
     run_id: str
     ledger: Path
@@ -145,10 +146,10 @@ def parse_command(arguments: list[str]) -> Command:
     )
 
 
-def new_settings(flags: dict[str, str | int], *, world_size: int, threads: int) -> Settings:
+def new_settings(flags: dict[str, Any], *, world_size: int, threads: int) -> Settings:
     """The settings of a new run; raises BadInput for what can never train."""
     anchor = ANCHORS[str(flags.get("anchor", "smoke"))]
-    settings = replace(anchor, threads=threads, **flags)  # type: ignore[arg-type]
+    settings = replace(anchor, threads=threads, **flags)
     settings = replace(settings, warmup_steps=max(1, min(anchor.warmup_steps, settings.steps // 10)))
     parts = world_size * settings.micro_steps
     if settings.batch % parts:
@@ -159,7 +160,7 @@ def new_settings(flags: dict[str, str | int], *, world_size: int, threads: int) 
     return settings
 
 
-def refuse_disagreeing_flags(run_id: str, flags: dict[str, str | int], recorded: Settings) -> None:
+def refuse_disagreeing_flags(run_id: str, flags: dict[str, Any], recorded: Settings) -> None:
     """Raises BadInput if a flag says other than the ledger does."""
     for name, value in flags.items():
         if (kept := getattr(recorded, name)) != value:
@@ -169,7 +170,7 @@ def refuse_disagreeing_flags(run_id: str, flags: dict[str, str | int], recorded:
             )
 
 
-def _count(least: int) -> "type[int]":
+def _count(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
             value = int(text)
@@ -181,7 +182,7 @@ def _count(least: int) -> "type[int]":
             )
         return value
 
-    return parse  # type: ignore[return-value]
+    return parse
 
 
 def _new_run_id() -> str:

@@ -1,8 +1,9 @@
 """Documents: read, merge duplicates by content, split into train, validation and held out.
 
-A folder's subfolders are source families and the UTF-8 files in them documents; or the folder holds Parquet or
-JSONL files whose rows carry `text`, `source_id` and `source_family_id`. A family whose name begins with
-`held_out` is never trained on; where there is none, one document in twenty is held out as `held_out_documents`.
+A folder's subfolders are source families and the UTF-8 files in them documents; or the folder holds Parquet
+or JSONL files whose rows carry `text`, `source_id` and `source_family_id`. A family whose name begins with
+`held_out` is never trained on; where there is none, one document in twenty is held out as
+`held_out_documents`.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ class Document:
 
 
 def load_documents(corpus: str) -> list[Document]:
-    """All documents, sorted by (split, family, document id); raises BadInput for a corpus that cannot be used."""
+    """All documents, sorted by (split, family, document id); raises BadInput for a corpus of no use."""
     if corpus == PYTHON_TEXT:
         from trainer.python_text import python_documents
 
@@ -75,8 +76,8 @@ def _split(documents: list[Document], corpus: str) -> list[Document]:
             continue
         if len(members) < least:
             raise BadInput(
-                f"corpus {corpus} is too small to split: family {family!r} has {len(members)} different documents "
-                f"and needs {least}; add files to it, or cut the text into more files"
+                f"corpus {corpus} is too small to split: family {family!r} has {len(members)} different "
+                f"documents and needs {least}; add files to it, or cut the text into more files"
             )
         ranked = sorted(members, key=_content_digest)
         held_out = max(1, round(len(ranked) * HELD_OUT_PER_DOCUMENT)) if carve else 0
@@ -110,8 +111,8 @@ def _folder_documents(folder: Path) -> Iterator[Document]:
         for name in (document.source_family_id, document.source_id, document.document_id):
             if not name.isprintable() or not name.strip() or "|" in name or len(name) > _NAME_CHARACTERS_MOST:
                 raise BadInput(
-                    f"corpus {folder}: the name {name[:80]!r} cannot be used; names are 1 to {_NAME_CHARACTERS_MOST} "
-                    "printable characters without '|': rename it"
+                    f"corpus {folder}: the name {name[:80]!r} cannot be used; names are 1 to "
+                    f"{_NAME_CHARACTERS_MOST} printable characters without '|': rename it"
                 )
         family = family_of_source.setdefault(document.source_id, document.source_family_id)
         if family != document.source_family_id:

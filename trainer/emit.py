@@ -1,4 +1,4 @@
-"""The only door to psion_ledger: contracts are bound and declared, facts recorded, the past of a run read back.
+"""The only door to psion_ledger: contracts are bound, facts recorded, the past of a run read back.
 
 Nothing here decides what training does. A fact is recorded where it happens, in the training process.
 """
@@ -25,13 +25,14 @@ from psion_ledger.program import complete_stage
 from psion_ledger.receipts.verify import record_receipt
 from psion_ledger.record import read
 from trainer import environment
-from trainer.checkpoint import WEIGHTS_FILE, Written, read_recorded
+from trainer.checkpoint import Written
 from trainer.config import Settings
 from trainer.environment import World
 from trainer.evaluate import Measured
 
 __all__ = [
-    "LastCheckpoint", "LedgerError", "Past", "Recorder", "audit", "bind", "claim_attempt", "complete", "create", "reopen"
+    "LastCheckpoint", "LedgerError", "Past", "Recorder", "audit", "bind", "claim_attempt", "complete",
+    "create", "reopen",
 ]  # fmt: skip
 
 CHECKPOINT_FAMILY = "train.psion.decoder"
@@ -122,7 +123,8 @@ class LastCheckpoint:
 class Past:
     """What the ledger knows of a run before a new attempt; of a new run, nothing.
 
-    `documents` are the declared contracts' exact texts by role. `previous` pins where the last attempt's streams end.
+    `documents` are the declared contracts' exact texts by role. `previous` pins where the last attempt's
+    streams end.
     """
 
     settings: list[tuple[str, str]] | None = None
@@ -180,7 +182,9 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
             settings=None if started is None else [(row["name"], row["value"]) for row in started[0]],
             world_size=None if started is None else started[1],
             documents=dict(run.contracts_text),
-            index_declared=counted("(select count(*) from contract_declared where contract_role = 'sequence_index')")
+            index_declared=counted(
+                "(select count(*) from contract_declared where contract_role = 'sequence_index')"
+            )
             > 0,
             stage_started=counted("(select count(*) from stage_started)") > 0,
             checkpoint=None
@@ -253,7 +257,7 @@ class Recorder:
         )
 
     def declare(self, past: Past, documents: dict[str, str], sequence_index: bytes | None) -> None:
-        """Declare the contracts that are not declared yet, then start the stage; each is durable on return."""
+        """Declare the contracts that are not declared yet, then start the stage; durable on return."""
         for role in DOCUMENT_ROLES:
             if role not in past.documents:
                 text = documents[role]
@@ -392,7 +396,7 @@ class Recorder:
 
 
 def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
-    """What is left after the promotion: dry replays, receipt, completion, finish. Each part rests on sealed events."""
+    """What is left after the promotion: dry replays, receipt, completion, finish; each on sealed events."""
     if not past.stage_completed:
         recorder.writer.rotate()
         seal_in_child(recorder.run)
@@ -408,10 +412,10 @@ def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
 
 
 def _replay_in_child(run: Path, corpus: Path) -> None:
-    """A dry replay by a process that reopens contracts and shards. That it differs is a finding of the audit."""
+    """A dry replay by a process that reopens contracts and shards. That it differs, the audit finds."""
     done = subprocess.run(
-        [sys.executable, "-m", "psion_ledger", "replay", run.name, "--ledger", str(run.parent), "--corpus", str(corpus),
-         "--record"],
+        [sys.executable, "-m", "psion_ledger", "replay", run.name, "--ledger", str(run.parent),
+         "--corpus", str(corpus), "--record"],
         capture_output=True,
         text=True,
     )  # fmt: skip
@@ -423,6 +427,6 @@ def audit(run: Path, artifacts: Path, corpus: Path) -> int:
     """Audit the run in a process of its own, which prints its report on our stdout; returns its exit code."""
     sys.stdout.flush()
     return subprocess.run(
-        [sys.executable, "-m", "psion_ledger", "audit", run.name, "--ledger", str(run.parent), "--require", "replayed",
-         "--artifacts", str(artifacts), "--corpus", str(corpus)],
+        [sys.executable, "-m", "psion_ledger", "audit", run.name, "--ledger", str(run.parent),
+         "--require", "replayed", "--artifacts", str(artifacts), "--corpus", str(corpus)],
     ).returncode  # fmt: skip

@@ -124,13 +124,14 @@ def _device(device: torch.device) -> dict[str, Any]:
         }
     properties = torch.cuda.get_device_properties(device)
     free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+    bus = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
     return {
         "stable_device_id": f"cuda:{properties.uuid}",
         "backend": "cuda",
         "name": properties.name,
         "total_memory_bytes": total_bytes,
         "free_memory_bytes": free_bytes,
-        "topology_key": f"{properties.pci_domain_id:04x}:{properties.pci_bus_id:02x}:{properties.pci_device_id:02x}",
+        "topology_key": ":".join(f"{part:02x}" for part in bus),
     }
 
 

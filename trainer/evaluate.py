@@ -1,8 +1,8 @@
 """Losses on the declared sets, exact enough to be held against each other.
 
-Every split and family is measured once in an evaluation, in eval mode, without label smoothing, on the sequences
-that the sampling plan names. The sum over a sequence is correctly rounded (`math.fsum`), then rounded half to even
-to whole nanonats; whole numbers add up the same in any order.
+Every split and family is measured once in an evaluation, in eval mode, without label smoothing, on the
+sequences that the sampling plan names. The sum over a sequence is correctly rounded (`math.fsum`), then
+rounded half to even to whole nanonats; whole numbers add up the same in any order.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ NANONATS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One family of one split: `loss_nats` is a sum over `target_tokens`, `loss_nanonats` the same as an integer.
+    """One family of one split: `loss_nats` is a sum over `target_tokens`, `loss_nanonats` the same, exact.
 
     `loss_nanonats` is None when a loss is not finite. `token_sha256` is over the ids measured, as uint32.
     """

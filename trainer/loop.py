@@ -5,9 +5,9 @@
              sum over ranks -> clip -> update -> record
              evaluate if due -> checkpoint if due         so a checkpoint's losses are always there before it
 
-Everything that decides a bit of the result is a function of the contracts, the settings and the checkpoint: the
-order of the step's positions, the learning rate of the step, the state that the checkpoint restores. So a run that
-was interrupted and resumed equals one that was not.
+Everything that decides a bit of the result is a function of the contracts, the settings and the checkpoint:
+the order of the step's positions, the learning rate of the step, the state that the checkpoint restores. So
+a run that was interrupted and resumed equals one that was not.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import json
 import math
 import struct
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ from trainer.tokenizer import Shards
 class Training:
     """What training works with: the contracts (decoded JSON by role), and what was built from them.
 
-    `descriptor` is the model descriptor's exact text. `forward` is the model, or its compiled form; they share their
-    parameters.
+    `descriptor` is the model descriptor's exact text. `forward` is the model, or its compiled form; they
+    share their parameters.
     """
 
     settings: Settings
@@ -96,8 +97,8 @@ def build(
 def train(training: Training, loaded: LastCheckpoint | None, stop_asked: Callable[[], bool]) -> str | None:
     """Train to the horizon, from a recorded checkpoint or from nothing.
 
-    Returns the last checkpoint's id; None when a rank was asked to stop: the step at hand is then finished and kept
-    in a checkpoint. Raises Damaged when the checkpoint's files are not what was recorded.
+    Returns the last checkpoint's id; None when a rank was asked to stop: the step at hand is then finished
+    and kept in a checkpoint. Raises Damaged when the checkpoint's files are not what was recorded.
     """
     settings, plan = training.settings, training.plan
     horizon, divisor = plan["horizon_steps"], plan["global_batch_sequences"] * (plan["sequence_tokens"] - 1)
@@ -135,7 +136,7 @@ def train(training: Training, loaded: LastCheckpoint | None, stop_asked: Callabl
                 step_ms=(time.perf_counter() - started_s) * 1000,
                 trace_sha256=trace_sha256(loss_nats, grad_norm),
             )
-            progress.step(step, loss_nats)
+            progress.step(step, loss_nats, time.perf_counter() - started_s)
             if step % settings.evaluate_every_steps == 0 or step == horizon:
                 progress.say(_evaluate(training, step))
             if step % settings.checkpoint_every_steps == 0 or step == horizon or stopping:
@@ -159,10 +160,10 @@ def _restore(training: Training, loaded: LastCheckpoint) -> str:
 
 
 def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
-    """This rank's micro steps: gradients of its part of the step's loss; returns its loss sum in nats, float64.
+    """This rank's micro steps: gradients of its part of the loss; returns its loss sum in nats, float64.
 
-    The loss of a step is the sum over all its target tokens divided by their number, so gradients add up over micro
-    steps and ranks without another factor.
+    The loss of a step is the sum over all its target tokens divided by their number, so gradients add up
+    over micro steps and ranks without another factor.
     """
     plan, world = training.plan, training.world
     smoothing = training.contracts["stage_config"]["objective_config"]["label_smoothing_bps"] / 10_000
@@ -192,19 +193,18 @@ def _evaluate(training: Training, step: int) -> str:
     """Rank 0 measures every declared set; returns a line for people."""
     if training.world.rank > 0:
         return ""
-    losses = []
+    nats: dict[str, float] = defaultdict(float)
+    target_tokens: dict[str, int] = defaultdict(int)
     with autocast(training.world.device):
         sets, device = training.plan["evaluation_sets"], training.world.device
         for measured in measure(training.forward, training.shards, sets, device):
-            row = measured.evaluation_set
-            sources = source_ids(
-                training.contracts["tokenized_corpus"], row["split_name"], row["source_family_id"]
-            )
+            split, family = measured.evaluation_set["split_name"], measured.evaluation_set["source_family_id"]
+            sources = source_ids(training.contracts["tokenized_corpus"], split, family)
             training.recorder.split_loss_measured(step, measured, sources)
-            losses.append(
-                f"{row['split_name']}/{row['source_family_id']} {measured.loss_nats / measured.target_tokens:.3f}"
-            )
-    return f"step {step}  loss  " + "  ".join(losses)
+            nats[split] += measured.loss_nats
+            target_tokens[split] += measured.target_tokens
+    losses = "  ".join(f"{split} {nats[split] / target_tokens[split]:.3f}" for split in nats)
+    return f"step {step}  measured loss: {losses}"
 
 
 def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
@@ -256,7 +256,7 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
 
 
 def learning_rate(step: int, settings: Settings, horizon: int) -> float:
-    """Linear warm-up to `learning_rate`, then a cosine down to its final ratio at the horizon (step is 1-based)."""
+    """Linear warm-up to `learning_rate`, then a cosine to its final ratio at the horizon (1-based step)."""
     if step <= settings.warmup_steps:
         return settings.learning_rate * step / settings.warmup_steps
     progress = (step - settings.warmup_steps) / (horizon - settings.warmup_steps)
@@ -265,7 +265,7 @@ def learning_rate(step: int, settings: Settings, horizon: int) -> float:
 
 
 def trace_sha256(loss_nats: float, grad_norm: float) -> bytes:
-    """A digest of the step: the loss and the gradient norm as little-endian float64, and the generators' state."""
+    """A digest of the step: loss and gradient norm as little-endian float64, and the generators' state."""
     digest = hashlib.sha256(struct.pack("<dd", loss_nats, grad_norm))
     digest.update(checkpoint.state_sha256(checkpoint.rng_state()))
     return digest.digest()

@@ -2,8 +2,8 @@
 
 A pre-norm transformer: learned absolute positions, causal attention, a gated feed-forward (SwiGLU), and an
 output projection tied to the token embedding, which adds only a bias. The names in the state dict are the
-descriptor's, and weights are [in, out] as it says, where torch's own Linear holds [out, in]: what is stored is
-what is trained, and nothing is transposed on the way.
+descriptor's, and weights are [in, out] as it says, where torch's own Linear holds [out, in]: what is stored
+is what is trained, and nothing is transposed on the way.
 
 Sources: Radford et al. 2019 (pre-norm decoder); Shazeer 2020 (gated linear units).
 """
@@ -144,7 +144,7 @@ class CompactDecoder(nn.Module):
 
 
 def initialise(model: CompactDecoder, seed: int) -> None:
-    """First weights from a seed: normal, biases zero, projections onto the residual stream scaled down by depth."""
+    """First weights from a seed: normal, biases zero, projections onto the residual stream scaled."""
     generator = torch.Generator().manual_seed(seed)
     residual_scale = 1 / math.sqrt(2 * len(model.decoder.layers))
     with torch.no_grad():
@@ -159,7 +159,7 @@ def initialise(model: CompactDecoder, seed: int) -> None:
 
 
 def token_losses(model: nn.Module, ids: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Loss in nats of each token after the first, float32 [batch, tokens - 1]. `label_smoothing` in [0, 1]."""
+    """Nats of each token after the first, float32 [batch, tokens - 1]; `label_smoothing` is in [0, 1]."""
     logits = model(ids[:, :-1])
     losses = functional.cross_entropy(
         logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none", label_smoothing=label_smoothing

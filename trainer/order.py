@@ -1,9 +1,9 @@
 """The order: which sequence stands at which position.
 
-Positions 0, 1, 2, ... are global and never restart. A cycle of 10,000 slots holds each family as often as its
-sampling weight says, evenly spread. A family's draws walk through a keyed permutation of its sequences, then
-through the next one. Nothing is stored: any position is computed on its own in O(1) memory, and it is the same
-for any world size, number of micro steps, and place of resumption.
+Positions 0, 1, 2, ... are global and never restart. A cycle of 10,000 slots holds each family as often as
+its sampling weight says, evenly spread. A family's draws walk through a keyed permutation of its sequences,
+then through the next one. Nothing is stored: any position is computed on its own in O(1) memory, and it is
+the same for any world size, number of micro steps, and place of resumption.
 
 Sources: Feistel networks as keyed permutations, Luby and Rackoff 1988; cycle walking, Black and Rogaway 2002;
 the round function is the finaliser of splitmix64, Steele, Lea and Flood 2014.

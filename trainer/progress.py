@@ -1,6 +1,5 @@
 """What a person sees while training runs, on stderr: a bar on a terminal, plain lines elsewhere."""
 
-import time
 from types import TracebackType
 
 from rich.console import Console
@@ -14,7 +13,8 @@ class TrainingProgress:
 
     def __init__(self, *, done: int, total: int, tokens_per_step: int, silent: bool) -> None:
         self._console = Console(stderr=True, quiet=silent, highlight=False, markup=False)
-        self._done, self._total, self._tokens_per_step = done, total, tokens_per_step
+        self._total, self._tokens_per_step = total, tokens_per_step
+        self._steps, self._training_s = 0, 0.0
         self._bar: Progress | None = None
         if self._console.is_terminal and not silent:
             columns = (
@@ -25,7 +25,6 @@ class TrainingProgress:
             self._task = self._bar.add_task("training", total=total, completed=done, figures="")
 
     def __enter__(self) -> "TrainingProgress":
-        self._started_s = time.perf_counter()
         if self._bar is not None:
             self._bar.start()
         return self
@@ -36,9 +35,10 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def step(self, step: int, loss_nats: float) -> None:
-        elapsed_s = time.perf_counter() - self._started_s
-        steps_per_s = (step - self._done) / elapsed_s
+    def step(self, step: int, loss_nats: float, step_s: float) -> None:
+        """One more step, which took `step_s`; evaluations and checkpoints do not count as training."""
+        self._steps, self._training_s = self._steps + 1, self._training_s + step_s
+        steps_per_s = self._steps / self._training_s
         figures = f"loss {loss_nats:.3f}  {steps_per_s * self._tokens_per_step:,.0f} tokens/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, figures=figures)
@@ -47,4 +47,4 @@ class TrainingProgress:
             self._console.print(f"step {step}/{self._total}  {figures}  {left_s:.0f} s left")
 
     def say(self, line: str) -> None:
-        self._console.print(line)
+        self._console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What the run promises before its first batch, as plain data: corpus manifest, sampling policy, sampling plan.
+"""What the run promises before its first batch, as plain data: corpus manifest, policy and plan.
 
 The model descriptor and the stage config, which follow from them, are made in `emit`, where the documents are
 checked and declared. Training then reads everything back from the promises alone: the last functions here.
@@ -33,7 +33,8 @@ _PYTHON_MIX = {
 }
 _SLACK_BPS = 500
 _REGRESSION_KINDS = (
-    "explanation_quality", "spec_interpretation", "tradeoff_reasoning", "invariant_articulation", "coding_fluency"
+    "explanation_quality", "spec_interpretation", "tradeoff_reasoning", "invariant_articulation",
+    "coding_fluency",
 )  # fmt: skip
 
 Json = dict[str, Any]
@@ -47,7 +48,7 @@ def corpus_manifest(
     tokenizer_sha256: str,
     vocab: int,
 ) -> Json:
-    """`psion.tokenized_corpus_manifest.v1`. Its version is a digest of every token, so equal identity is equal data."""
+    """`psion.tokenized_corpus_manifest.v1`; its version is a digest of every token."""
     name = (
         "python_text"
         if settings.corpus == PYTHON_TEXT
@@ -149,7 +150,7 @@ def _source_digests(documents: Sequence[Document]) -> dict[str, str]:
 
 
 def sampling_policy(settings: Settings, manifest: Json, packed: Sequence[Packed]) -> Json:
-    """`psion.sampling_policy.v1`: the default corpus by its own mix, any other in proportion to its tokens."""
+    """`psion.sampling_policy.v1`: the default corpus by its own mix, any other by its tokens."""
     train = [group for group in packed if group.split == "train"]
     if settings.corpus == PYTHON_TEXT:
         mix = _PYTHON_MIX
@@ -291,7 +292,8 @@ def refuse_short_horizon(contracts: Json) -> None:
     steps, batch = plan["horizon_steps"], plan["global_batch_sequences"]
     if steps < (fewest := order_of(contracts).smallest_horizon_steps(batch)):
         raise BadInput(
-            f"{steps} steps of {batch} sequences would never draw some source family; give --steps {fewest} or more"
+            f"{steps} steps of {batch} sequences would never draw some source family; "
+            f"give --steps {fewest} or more"
         )
 
 

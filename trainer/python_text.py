@@ -2,8 +2,8 @@
 
 Reference topics become `language_reference`; a library module becomes two documents, its docstrings
 (`library_docstrings`) and its code without them (`library_code`), which always share a split. A hash of the
-module's name holds about one in twenty out as a family of its own. Within one installation the result is always
-the same; between versions of Python it differs, as the text does.
+module's name holds about one in twenty out as a family of its own. Within one installation the result is
+always the same; between versions of Python it differs, as the text does.
 """
 
 import ast
@@ -28,32 +28,35 @@ _LEFT_OUT = {
 }  # fmt: skip
 
 _MODULE_GROUPS = {
-    "concurrency": "asyncio concurrent contextvars multiprocessing queue sched selectors subprocess threading",
-    "internet": "cgi email ftplib http imaplib ipaddress mailbox nntplib poplib smtpd smtplib socket socketserver "
-    "ssl telnetlib urllib webbrowser wsgiref xmlrpc",
-    "data_formats": "base64 configparser csv dbm html json mimetypes netrc pickle pickletools plistlib quopri "
-    "shelve sqlite3 tomllib xdrlib xml",
+    "concurrency": "asyncio concurrent contextvars multiprocessing queue sched selectors subprocess "
+    "threading",
+    "internet": "cgi email ftplib http imaplib ipaddress mailbox nntplib poplib smtpd smtplib socket "
+    "socketserver ssl telnetlib urllib webbrowser wsgiref xmlrpc",
+    "data_formats": "base64 configparser csv dbm html json mimetypes netrc pickle pickletools plistlib "
+    "quopri shelve sqlite3 tomllib xdrlib xml",
     "text": "codecs difflib gettext locale re reprlib string stringprep textwrap",
-    "numbers_and_time": "_pydatetime _pydecimal _strptime calendar colorsys datetime decimal fractions numbers random "
-    "statistics zoneinfo",
-    "files": "_pyio bz2 filecmp fileinput fnmatch genericpath glob gzip io lzma ntpath os pathlib posixpath shutil "
-    "stat tarfile tempfile zipapp zipfile",
-    "language": "ast code codeop compileall dis importlib inspect keyword modulefinder opcode pkgutil pyclbr "
-    "pydoc runpy symtable sysconfig token tokenize types typing warnings",
-    "testing": "bdb cProfile doctest faulthandler pdb profile pstats timeit trace traceback tracemalloc unittest",
+    "numbers_and_time": "_pydatetime _pydecimal _strptime calendar colorsys datetime decimal fractions "
+    "numbers random statistics zoneinfo",
+    "files": "_pyio bz2 filecmp fileinput fnmatch genericpath glob gzip io lzma ntpath os pathlib "
+    "posixpath shutil stat tarfile tempfile zipapp zipfile",
+    "language": "ast code codeop compileall dis importlib inspect keyword modulefinder opcode pkgutil "
+    "pyclbr pydoc runpy symtable sysconfig token tokenize types typing warnings",
+    "testing": "bdb cProfile doctest faulthandler pdb profile pstats timeit trace traceback tracemalloc "
+    "unittest",
     "programs": "_pyrepl argparse cmd curses getopt logging optparse tkinter turtle",
-    "data_types": "_collections_abc _weakrefset abc array bisect collections copy dataclasses enum functools graphlib "
-    "heapq operator weakref",
+    "data_types": "_collections_abc _weakrefset abc array bisect collections copy dataclasses enum "
+    "functools graphlib heapq operator weakref",
 }
 _TOPIC_GROUPS = {
-    "statements": "assert assignment async augassign break class compound context-managers continue del else "
-    "exceptions for function global if import nonlocal pass raise return try while with yield",
+    "statements": "assert assignment async augassign break class compound context-managers continue del "
+    "else exceptions for function global if import nonlocal pass raise return try while with "
+    "yield",
     "expressions": "atom-identifiers atom-literals attribute-references await binary bitwise booleans calls "
-    "comparisons conversions dict exprlists in lambda lists operator-summary power shifting slicings subscriptions "
-    "unary",
+    "comparisons conversions dict exprlists in lambda lists operator-summary power shifting "
+    "slicings subscriptions unary",
     "lexical_analysis": "floating formatstrings id-classes identifiers imaginary integers numbers strings",
-    "built_in_types": "bltin-ellipsis-object bltin-null-object bltin-type-objects string-methods truth typesfunctions "
-    "typesmapping typesmethods typesmodules typesseq typesseq-mutable",
+    "built_in_types": "bltin-ellipsis-object bltin-null-object bltin-type-objects string-methods truth "
+    "typesfunctions typesmapping typesmethods typesmodules typesseq typesseq-mutable",
 }
 
 
@@ -63,7 +66,7 @@ def python_documents() -> Iterator[Document]:
         topics: dict[str, str] = import_module("pydoc_data.topics").topics
     except ImportError as error:
         raise BadInput(
-            f"this Python has no reference topics ({error}); install its full standard library, or pass --corpus DIR"
+            f"this Python has no reference topics ({error}); install its full library, or pass --corpus DIR"
         ) from None
     group_of_topic = _group_by_name(_TOPIC_GROUPS)
     for topic, text in topics.items():

@@ -33,8 +33,8 @@ Tokens = NDArray[np.uint32]
 class Packed:
     """The sequences of one (split, family). `rows` is [sequences, context], ids as little-endian uint32.
 
-    `parts` says for each sequence whose tokens stand in it: (source id, document id, tokens). `tail_tokens` filled
-    no sequence. `repeats` is how many sequences were left out because training sees the same tokens.
+    `parts` says for each sequence whose tokens stand in it: (source id, document id, tokens). `tail_tokens`
+    filled no sequence. `repeats` is how many sequences were left out because training sees the same tokens.
     """
 
     split: str
@@ -90,8 +90,8 @@ def pack(documents: Sequence[Document], tokenizer: Tokenizer, context: int) -> l
         group = _packed_group(split, family, list(members), tokenizer, context)
         if not group.parts:
             raise BadInput(
-                f"the corpus is too small to split: family {family!r} has {group.tail_tokens} tokens in its {split} "
-                f"split, and one sequence takes {context}; add text, or give a smaller --context"
+                f"the corpus is too small to split: family {family!r} has {group.tail_tokens} tokens in its "
+                f"{split} split, and one sequence takes {context}; add text, or give a smaller --context"
             )
         packed.append(group)
     trained_on = {digest for group in packed if group.split == "train" for digest in group.digests}
@@ -143,7 +143,7 @@ def _without(group: Packed, trained_on: set[bytes]) -> Packed:
 
 
 def write_shards(folder: Path, packed: Sequence[Packed], tokenizer: Tokenizer) -> tuple[list[Shard], str]:
-    """Write a durable file per group, and the tokenizer; returns the shards and the tokenizer's sha256 (hex)."""
+    """Write a durable file per group, and the tokenizer; returns the shards and the tokenizer's sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     dtype = token_dtype(tokenizer.get_vocab_size())
     shards, first = [], 0
@@ -227,7 +227,7 @@ class Shards:
                 ) from None
             if found != shard.sha256:
                 raise Damaged(
-                    f"shard {path} has sha256 {found}, and the corpus manifest says {shard.sha256}; restore it"
+                    f"shard {path} has sha256 {found}, and the contracts say {shard.sha256}; restore it"
                 )
             rows = np.memmap(path, dtype=token_dtype(vocab), mode="r").reshape(-1, context)
             self._parts.append((shard.first_sequence_id, shard.end_sequence_id, rows))

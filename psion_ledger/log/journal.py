@@ -47,6 +47,7 @@ def open_writer(
     """
     name = stream or stream_name(opened)
     folder = run / "journal" / name
+    files.make_folder(folder.parent)
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

@@ -42,7 +42,7 @@ def seal_run(run: Path) -> Sealed:
     claimed, claim_sha256 = claim.read_claim(run)
     entries: list[manifest.Entry] = []
     torn: list[str] = []
-    for folder in sorted((run / "journal").iterdir()):
+    for folder in sorted((run / "journal").glob("*")):
         for path in sorted(folder.glob("*.wal")):
             try:
                 if journal.live_holder(path) is not None:
