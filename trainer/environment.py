@@ -34,9 +34,6 @@ class World:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = (
-            False  # a debugging aid that costs a tenth of a step
-        )
         if size > 1:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(rank, size, device)
@@ -122,7 +119,7 @@ def _device(device: torch.device) -> dict[str, Any]:
             "free_memory_bytes": None if free is None else free * page,
             "topology_key": None,
         }
-    properties = torch.cuda.get_device_properties(device)
+    properties: Any = torch.cuda.get_device_properties(device)
     free_bytes, total_bytes = torch.cuda.mem_get_info(device)
     bus = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
     return {

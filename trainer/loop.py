@@ -41,8 +41,7 @@ from trainer.tokenizer import Shards
 class Training:
     """What training works with: the contracts (decoded JSON by role), and what was built from them.
 
-    `descriptor` is the model descriptor's exact text. `forward` is the model, or its compiled form; they
-    share their parameters.
+    `descriptor` is the model descriptor's exact text.
     """
 
     settings: Settings
@@ -52,7 +51,6 @@ class Training:
     order: Order
     shards: Shards
     model: CompactDecoder
-    forward: nn.Module
     optimizer: torch.optim.Optimizer
     recorder: Recorder
     artifacts: Path
@@ -74,6 +72,8 @@ def build(
     model = CompactDecoder(config)
     initialise(model, settings.seed)
     model.to(world.device)
+    if world.device.type == "cuda":
+        model.compile()
     return Training(
         settings=settings,
         contracts=contracts,
@@ -87,7 +87,6 @@ def build(
             config["vocab_size"],
         ),
         model=model,
-        forward=torch.compile(model) if world.device.type == "cuda" else model,
         optimizer=make_optimizer(model, settings),
         recorder=recorder,
         artifacts=artifacts,
@@ -183,7 +182,7 @@ def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
         )
         training.recorder.batch_replayed(step, micro_step, positions, drawn, ids)
         with autocast(world.device):
-            losses = token_losses(training.forward, ids.to(world.device), smoothing)
+            losses = token_losses(training.model, ids.to(world.device), smoothing)
         (losses.sum() / divisor).backward()  # type: ignore[no-untyped-call]
         loss_sum += losses.detach().double().sum()
     return loss_sum
@@ -197,7 +196,7 @@ def _evaluate(training: Training, step: int) -> str:
     target_tokens: dict[str, int] = defaultdict(int)
     with autocast(training.world.device):
         sets, device = training.plan["evaluation_sets"], training.world.device
-        for measured in measure(training.forward, training.shards, sets, device):
+        for measured in measure(training.model, training.shards, sets, device):
             split, family = measured.evaluation_set["split_name"], measured.evaluation_set["source_family_id"]
             sources = source_ids(training.contracts["tokenized_corpus"], split, family)
             training.recorder.split_loss_measured(step, measured, sources)

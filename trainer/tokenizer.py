@@ -239,7 +239,8 @@ class Shards:
     def _row(self, sequence_id: int) -> NDArray[np.uint16] | NDArray[np.uint32]:
         for first, end, rows in self._parts:
             if first <= sequence_id < end:
-                return rows[sequence_id - first]
+                row: NDArray[np.uint16] | NDArray[np.uint32] = rows[sequence_id - first]
+                return row
         raise AssertionError(f"sequence {sequence_id} is in no shard of the plan")
 
 
