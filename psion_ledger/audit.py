@@ -166,7 +166,7 @@ def _judged(run: Run, results: list[LawResult], require: Level, *, selected: boo
     finished, passes = (False, 0) if damaged else _progress(run)
     status = {result.name: result.status for result in results}
     if not selected and not finished and not damaged and require != "intact":
-        unproven.append(f"the run is not finished: `python -m trainer --resume {run.run_id}` goes on")
+        unproven.append(f"the run is not finished: `{run.command(f'python -m trainer --resume {run.run_id}')}` goes on")
     required = [r for r in results if LEVELS.index(r.level) <= LEVELS.index(require)]
     vacuous = [r.name for r in required if r.status == "vacuous"]
     if vacuous:

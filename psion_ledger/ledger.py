@@ -5,6 +5,7 @@ with psion_ledger.open_run("ledger", "my-run") as run:
 """
 
 import functools
+import shlex
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ class Run:
         self.record = record
         self.run_id = record.claim.run_id
         self._related: set[str] = set()
+
+    def command(self, words: str) -> str:
+        """A command about this run that a person can paste, with the ledger's folder when it is not the default."""
+        folder = self.record.folder.parent
+        return words if str(folder) == "ledger" else f"{words} --ledger {shlex.quote(str(folder))}"
 
     @functools.cached_property
     def con(self) -> duckdb.DuckDBPyConnection:

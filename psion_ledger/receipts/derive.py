@@ -77,7 +77,7 @@ def _require(run: Run, row: Row) -> None:
     if lacking:
         raise CannotDecide(
             f"run {run.run_id}: no receipt yet, the record lacks {', '.join(lacking)}: "
-            f"`python -m trainer --resume {run.run_id}` goes on"
+            f"`{run.command(f'python -m trainer --resume {run.run_id}')}` goes on"
         )
     for part in row["source_family_reports"]:
         if part["loss_nanonats"] is None or None in (part["token_share_bps"], part["sequence_share_bps"]):

@@ -41,16 +41,16 @@ def gather(run: Run, found: Audit) -> Facts:
     (complete,) = report_rows(run, "completeness")
     (summary,) = report_rows(run, "summary")
     return Facts(
-        items=_checklist(run.run_id, complete, found),
+        items=_checklist(run, complete, found),
         splits=report_rows(run, "splits"),
         summary=summary,
         lineage=report_rows(run, "lineage"),
     )
 
 
-def _checklist(run_id: str, row: Row, found: Audit) -> list[Item]:
-    resume = f"python -m trainer --resume {run_id}"
-    replay = f"psion-ledger replay {run_id} --record"
+def _checklist(run: Run, row: Row, found: Audit) -> list[Item]:
+    resume = run.command(f"python -m trainer --resume {run.run_id}")
+    replay = run.command(f"psion-ledger replay {run.run_id} --record")
     verified = row["receipts"] > 0 and any(
         law.name == "receipts_rederive" and law.status == "held" for law in found.laws
     )
@@ -74,7 +74,7 @@ def _checklist(run_id: str, row: Row, found: Audit) -> list[Item]:
             "receipt verified",
             verified,
             f"{row['receipts']} recorded",
-            f"psion-ledger receipt {run_id}" if row["receipts"] else resume,
+            run.command(f"psion-ledger receipt {run.run_id}") if row["receipts"] else resume,
         ),
         item(
             "stage completed",

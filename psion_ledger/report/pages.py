@@ -116,7 +116,8 @@ def contract_page() -> str:
     for promise in PROMISES:
         lines += ["", f"### {promise.title}", "", promise.says, ""]
         lines += [
-            f"- [`{name}`]({laws[name].path.removeprefix('queries/')}) {laws[name].header['law']}" for name in promise.laws
+            f"- [`{name}`]({laws[name].path.removeprefix('queries/')}) {laws[name].header['law']}"
+            for name in promise.laws
         ]
     lines += ["", "## What is frozen", "", "| what | version |", "|---|---|"]
     lines += [f"| contract `{role}` | `{version}` |" for role, (_, version) in DOCUMENTS.items()]
@@ -133,11 +134,21 @@ def contract_page() -> str:
         ]
     lines += ["", "## Relations", "", "Views, in `views/`; `psion-ledger query RUN` reads them all.", ""]
     lines += ["| view | what it holds |", "|---|---|"]
-    lines += [f"| `{view.name}` | {_cell(view.header['about'])} |" for view in sorted(catalog.views(), key=lambda v: v.name)]
-    lines += ["", "Each event kind is a relation too, with `stream, role, attempt, rank, seq, recorded_at_ns` before its", ""]
+    lines += [
+        f"| `{view.name}` | {_cell(view.header['about'])} |"
+        for view in sorted(catalog.views(), key=lambda v: v.name)
+    ]
+    lines += [
+        "",
+        "Each event kind is a relation too, with `stream, role, attempt, rank, seq, recorded_at_ns` before its",
+        "",
+    ]
     lines[-1] = "own fields:"
     lines += ["", "| kind | fields |", "|---|---|"]
-    lines += [f"| `{kind}` | {', '.join(f'`{name}`' for name in struct.__struct_fields__)} |" for kind, struct in KINDS.items()]
+    lines += [
+        f"| `{kind}` | {', '.join(f'`{name}`' for name in struct.__struct_fields__)} |"
+        for kind, struct in KINDS.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -152,7 +163,9 @@ def commands() -> str:
     lines = [COMMANDS_BEGIN, "", "| command | what it does |", "|---|---|"]
     for command in app.registered_commands:
         assert command.callback is not None, "a registered command has its function"
-        lines.append(f"| `psion-ledger {command.callback.__name__}` | {(command.callback.__doc__ or '').strip()} |")
+        lines.append(
+            f"| `psion-ledger {command.callback.__name__}` | {(command.callback.__doc__ or '').strip()} |"
+        )
     return "\n".join([*lines, "", COMMANDS_END])
 
 

@@ -35,7 +35,7 @@ def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:
     parts: list[RenderableType] = [_verdict(found)]
     if facts is not None:
         parts += [
-            _titled("Stage completeness", _checklist(facts.items)),
+            Group(Text("\nStage completeness", style="bold"), _checklist(facts.items)),
             _titled("Splits and families", _splits(facts.splits)),
         ]
         parts += [_titled("Run", _summary(facts.summary))]
@@ -43,7 +43,7 @@ def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:
     parts += [_violation(law) for law in found.laws if law.status == "violated"]
     if facts is not None and facts.lineage:
         parts.append(_titled("Checkpoint lineage", _lineage(facts.lineage)))
-    out.print(Group(*parts))
+    out.print(Group(*parts), crop=False)
 
 
 def _titled(title: str, body: RenderableType) -> RenderableType:
@@ -75,14 +75,17 @@ def _verdict(found: Audit) -> Panel:
     return Panel(lines, title="psion-ledger audit", title_align="left", width=COLUMNS)
 
 
-def _checklist(items: list[Item]) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _checklist(items: list[Item]) -> RenderableType:
+    """A line an item; under an open one the command that closes it, never wrapped, so that it can be pasted."""
+    lines: list[RenderableType] = []
     for item in items:
-        mark = Text("[x]", style="green") if item.done else Text("[ ]", style="yellow")
-        table.add_row(mark, text(item.what), text(item.count))
+        mark = Text("  [x]  ", style="green") if item.done else Text("  [ ]  ", style="yellow")
+        lines.append(mark + text(f"{item.what:<33}{item.count}"))
         if item.closes:
-            table.add_row("", text(f"  {item.closes}", "italic"), "")
-    return table
+            lines.append(
+                Text(f"         {plain(item.closes)}", style="italic", no_wrap=True, overflow="ignore")
+            )
+    return Group(*lines)
 
 
 def _number(value: Any, form: str = ",") -> str:

@@ -1,0 +1,89 @@
+"""The terminal report: what a reader finds in it, and that hostile text stays text."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from psion_ledger import events
+from psion_ledger.audit import audit
+from psion_ledger.ledger import Run
+from psion_ledger.record import read
+from psion_ledger.report import terminal
+from psion_ledger.report.escape import plain
+from psion_ledger.report.facts import gather
+from tests.ledgers import (
+    RANK0, Script, edited, good_run, place, real_contracts, resumed_run, write_ledger,
+)  # fmt: skip
+
+
+def report(folder: Path) -> str:
+    with Run(read(folder)) as run:
+        found = audit(run, artifacts=folder.parent)
+        facts = gather(run, found)
+    out = io.StringIO()
+    terminal.show_audit(terminal.console(out), found, facts)
+    return out.getvalue()
+
+
+def test_a_violation_shows_expected_found_stream_and_seq(tmp_path: Path) -> None:
+    """A sequence is consumed a second time, in the place of another of its family."""
+    script = good_run(real_contracts())
+    at = place(script, events.BatchReplayed)
+    first = script[at][1]
+    assert isinstance(first, events.BatchReplayed)
+    assert first.sequence_ids == [56, 27, 71, 43]
+    ids = [56, 27, 71, 27]
+    shown = report(write_ledger(tmp_path, edited(script, events.BatchReplayed, sequence_ids=ids), strict=False))
+    assert "FAIL" in shown
+    assert "VIOLATED replay/sequences_once_per_pass" in shown
+    assert "expected once in pass 0 of library_code found 2 times, first at position 1 of step 1" in " ".join(shown.split())
+
+
+def test_a_resumed_run_shows_attempts_superseded_steps_and_the_tree(tmp_path: Path) -> None:
+    """Killed after step 3, resumed from step 2."""
+    shown = report(write_ledger(tmp_path, resumed_run(real_contracts())))
+    assert "attempts   2, 1 steps superseded" in shown
+    lines = [line.split("weights")[0].strip() for line in shown.splitlines() if "weights" in line]
+    assert lines == ["a0001-s000000  step 0", "├── a0001-s000002  step 2", "└── a0002-s000004  step 4"]
+
+
+def test_each_open_line_names_the_command_that_closes_it(tmp_path: Path) -> None:
+    """The run stopped after its checkpoint was promoted, before any replay."""
+    script = good_run(real_contracts())
+    cut: Script = script[: place(script, events.CheckpointPromoted) + 1]
+    lines = [line.strip() for line in report(write_ledger(tmp_path, cut)).splitlines()]
+    opened = [(line.split("  ")[1], lines[at + 1]) for at, line in enumerate(lines) if line.startswith("[ ]")]
+    resume = f"python -m trainer --resume run-small --ledger {tmp_path}"
+    assert opened == [
+        ("replays of order and content", f"psion-ledger replay run-small --record --ledger {tmp_path}"),
+        ("receipt verified", resume),
+        ("stage completed", resume),
+    ]
+
+
+def test_hostile_text_from_a_ledger_is_spelled_out(tmp_path: Path) -> None:
+    """A gap's reason holds terminal codes, Rich markup and a bidi override."""
+    reason = "\x1b[2J[bold red]gone[/] \u202egnp.exe"
+    script = good_run(real_contracts())
+    at = place(script, events.CheckpointPromoted)
+    gap = events.GapRecorded(gap_stream=RANK0, after_seq=1, events_lost=None, reason=reason)
+    folder = write_ledger(tmp_path, [*script[:at], (RANK0, gap), *script[at:]], strict=False)
+    shown = report(folder)
+    assert "\\x1b[2J[bold red]gone[/] \\u202egnp.exe" in " ".join(shown.split())
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("na\u00efve \u03bb", "na\u00efve \u03bb"),
+        ("a\nb\tc", "a\\x0ab\\x09c"),
+        ("\x7f\x85\u200b\u2028\u2066\ufeff", "\\x7f\\x85\\u200b\\u2028\\u2066\\ufeff"),
+        ("\U000e0041", "\\U000e0041"),
+    ],
+)
+def test_plain_spells_out_what_a_terminal_might_obey(text: str, shown: str) -> None:
+    """Controls, separators, zero widths, bidi and tag characters."""
+    assert plain(text) == shown

@@ -1,0 +1,51 @@
+"""The committed fixtures are what their ledger gives, and their run is the one that they need."""
+
+import re
+import sys
+from pathlib import Path
+
+from psion_ledger.audit import audit
+from psion_ledger.ledger import open_run
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+sys.path.insert(0, str(FIXTURES))
+
+import build  # noqa: E402  (fixtures/ is a folder of scripts, not a package)
+
+
+def test_derived_documents_are_byte_for_byte_the_committed_ones() -> None:
+    """fixtures/build.py is run again on any machine."""
+    committed = {path.name: path.read_text(encoding="utf-8") for path in sorted(build.DERIVED.iterdir())}
+    assert committed == build.derived()
+
+
+def test_the_recorded_run_crosses_an_epoch_and_two_family_passes() -> None:
+    """The corpus is small enough that every family is in its third pass."""
+    with open_run(build.LEDGER, build.RUN_ID) as run:
+        passes = run.sql(
+            "select slot_family_id, max(pass_number) + 1 from sequence_uses group by 1 order by 1"
+        ).fetchall()
+        epochs = run.sql(
+            "select (select max(end_position) from batch_rollup) / sum(sequences) from plan_families "
+            "where split_kind = 'train'"
+        ).fetchall()
+    assert passes == [("field_notes", 3), ("house_rules", 3)]
+    assert epochs[0][0] > 1
+
+
+def test_the_recorded_run_passes_at_replayed() -> None:
+    """The fixture audits as the real run that it was; its checkpoints were not kept."""
+    with open_run(build.LEDGER, build.RUN_ID) as run:
+        found = audit(run, require="replayed", artifacts=build.RUNS)
+    assert (found.verdict, found.level) == ("PASS", "replayed")
+    skipped = [law.name for law in found.laws if law.status == "skipped"]
+    assert skipped == ["promoted_files_hold_their_digests"]
+
+
+def test_no_path_of_the_recording_machine_is_in_the_fixtures() -> None:
+    """Contracts and settings name no folder of the machine that recorded them."""
+    with open_run(build.LEDGER, build.RUN_ID) as run:
+        settings = run.sql("select unnest(settings, recursive := true) from run_started").fetchall()
+        documents = list(run.contracts_text.values())
+    named = [text for text in [*documents, *(value for _, value in settings)] if re.search(r"/(work|root|home|tmp)/", text)]
+    assert named == []
