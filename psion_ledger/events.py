@@ -18,6 +18,7 @@ EVENTS_VERSION = 1
 
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Ordinal = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
 
@@ -317,7 +318,7 @@ class SplitLossMeasured(
     source_family_id: Name
     source_ids: list[Name]
     loss_nats: float
-    loss_nanonats: int | None
+    loss_nanonats: Integer | None
     target_tokens: Count
     first_sequence_id: Count
     end_sequence_id: Count

@@ -27,8 +27,16 @@ def sync_folder(path: Path) -> None:
 
 
 def open_regular(path: Path) -> int:
-    """A read-only descriptor of a regular file. A FIFO or a link is refused before it can block or mislead."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    """A read-only descriptor of a regular file. A FIFO or a link is refused before it can block or mislead.
+
+    Raises FileNotFoundError as it is; other trouble as Unreadable.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Unreadable(f"{path}: not a regular file")
@@ -37,12 +45,7 @@ def open_regular(path: Path) -> int:
 
 def read_regular(path: Path, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
     """The whole file. Raises FileNotFoundError as it is; other trouble as Unreadable, an absurd size as LimitHit."""
-    try:
-        fd = open_regular(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+    fd = open_regular(path)
     with os.fdopen(fd, "rb") as file:
         if os.fstat(fd).st_size > bytes_max:
             raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -24,8 +25,9 @@ ROTATE_AT_BYTES = 64 << 20
 SYNC_EVERY_S = 0.05
 _DURABLE_ON_RETURN = (
     events.StreamOpened, events.RunStarted, events.AttemptStarted, events.ContractDeclared, events.StageStarted,
-    events.StageCompleted, events.StageAdvanced, events.CheckpointWritten, events.CheckpointPromoted,
-    events.ReceiptRecorded, events.VerificationStarted, events.VerificationCompleted, events.RunFinished,
+    events.StageCompleted, events.StageAdvanced, events.CheckpointWritten, events.CheckpointLoaded,
+    events.CheckpointRemoved, events.CheckpointPromoted, events.ReceiptRecorded, events.VerificationStarted,
+    events.VerificationCompleted, events.RunFinished,
 )  # fmt: skip
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
 
@@ -43,22 +45,31 @@ def open_writer(
 ) -> "Writer":
     """Begin a new stream with `opened` as its seq 0. `on_rotated(run)` is called whenever a full journal was left.
 
-    Raises WriterBusy when a live process holds the stream, UsageError when the stream exists already.
+    Raises WriterBusy when a live process holds the stream, UsageError when the stream exists already, WriterFailed
+    when it cannot be written.
     """
     name = stream or stream_name(opened)
     folder = run / "journal" / name
-    files.make_folder(folder.parent)
     try:
+        files.make_folder(folder.parent)
         folder.mkdir(mode=0o700)
+        files.sync_folder(folder.parent)
+        writer = Writer(run, name, on_rotated)
     except FileExistsError:
         _refuse_existing(folder)
-    files.sync_folder(folder.parent)
-    writer = Writer(run, name, on_rotated)
-    writer.emit(opened)
+    except OSError as error:
+        raise WriterFailed(
+            f"run {run.name}, stream {name}: cannot be opened: {error.strerror or error}; free the disk and try again"
+        ) from error
+    try:
+        writer.emit(opened)
+    except BaseException:
+        writer.close()
+        raise
     return writer
 
 
-def _refuse_existing(folder: Path) -> None:
+def _refuse_existing(folder: Path) -> NoReturn:
     for path in sorted(folder.glob("*.wal")):
         if holder := live_holder(path):
             raise WriterBusy(
@@ -68,21 +79,28 @@ def _refuse_existing(folder: Path) -> None:
 
 
 def live_holder(path: Path) -> str | None:
-    """Who holds a journal's lock, as its first event says; None when its writer is gone."""
-    fd = files.open_regular(path)
+    """Who holds a journal's lock, as its stream's first event says; None when its writer, or the file, is gone."""
+    try:
+        fd = files.open_regular(path)
+    except FileNotFoundError:
+        return None
     try:
         # Shared, so that two who look at once do not take each other for the writer.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
-        first = next(iter(frame.Scan(data, path)), None)
-        opened = first[0].event if first else None
-        if isinstance(opened, events.StreamOpened):
-            return f"pid {opened.pid} on {opened.host}"
-        return "its first journal is sealed already"
+        return _opener(path.with_name(f"{0:012}.wal"))
     finally:
         os.close(fd)
     return None
+
+
+def _opener(path: Path) -> str:
+    try:
+        first = next(iter(frame.Scan(files.read_regular(path, files.JOURNAL_BYTES_MAX), path)), None)
+    except FileNotFoundError:
+        return "a process whose first journal is sealed already"
+    opened = first[0].event if first else None
+    return f"pid {opened.pid} on {opened.host}" if isinstance(opened, events.StreamOpened) else "a process"
 
 
 class Writer:
@@ -120,6 +138,10 @@ class Writer:
                 raise WriterFailed(self._failure)
             seq = self._seq
             body = frame.encode((seq, time.time_ns(), self._link, self._durable_through, event))
+            if len(body) > frame.FRAME_BYTES_MAX:
+                raise EventRefused(
+                    f"stream {self.stream}, {type(event).__name__}: larger than {frame.FRAME_BYTES_MAX:,} bytes"
+                )
             data = frame.enveloped(body)
             self._write(data)
             self._link = leaf_hash(body)
@@ -138,7 +160,7 @@ class Writer:
         except OSError as error:
             self._poison("write", error)
 
-    def _poison(self, what: str, error: OSError) -> None:
+    def _poison(self, what: str, error: OSError) -> NoReturn:
         self._failure = (
             f"run {self.run.name}, stream {self.stream}, seq {self._seq}: {what} failed: {error.strerror or error}; "
             "what was accepted before is kept: free the disk and resume the run"
@@ -182,12 +204,16 @@ class Writer:
         )
         scratch = files.scratch_path(self.run)
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(fd, header)
-        os.fsync(fd)
-        if not files.publish(scratch, self.run / "journal" / self.stream / f"{self._seq:012}.wal"):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.write(fd, header) != len(header):
+                raise OSError("the write came up short; is the disk full?")
+            os.fsync(fd)
+            if not files.publish(scratch, self.run / "journal" / self.stream / f"{self._seq:012}.wal"):
+                raise WriterBusy(f"stream {self.stream}: another process writes it")
+        except BaseException:
             os.close(fd)
-            raise WriterBusy(f"stream {self.stream}: another process writes it")
+            raise
         return fd, len(header)
 
     def _rotate_full(self) -> None:
@@ -202,12 +228,12 @@ class Writer:
         # Under both locks: no sync may run on a descriptor that is being closed.
         try:
             os.fsync(self._fd)
+            self._durable_through = self._seq - 1
+            following = self._begin_journal()
         except OSError as error:
-            self._poison("sync", error)
-        self._durable_through = self._seq - 1
-        full = self._fd
-        self._fd, self._bytes = self._begin_journal()
-        os.close(full)
+            self._poison("rotation", error)
+        os.close(self._fd)
+        self._fd, self._bytes = following
 
     def rotate(self) -> None:
         """Leave the journal written so far to the sealer and go on in a new one."""
@@ -217,15 +243,22 @@ class Writer:
             self._rotate_locked()
 
     def close(self) -> None:
-        """Sync and let go of the stream; nothing can be emitted after it."""
+        """Sync and let go of the stream; nothing can be emitted after it. A failed writer only lets go."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._failure is None:
-            self.sync()
-            with self._lock:
-                self._failure = f"stream {self.stream} is closed"
-                os.close(self._fd)
+        try:
+            if self._failure is None:
+                self.sync()
+        finally:
+            with self._sync_lock, self._lock:
+                self._let_go(f"stream {self.stream} is closed")
+
+    def _let_go(self, why: str) -> None:
+        self._failure = self._failure or why
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> "Writer":
         return self
@@ -234,13 +267,9 @@ class Writer:
         self.close()
 
     def _die_in_child(self) -> None:
-        if self._failure is None:
-            os.close(self._fd)
         # The parent's thread may have held a lock at the moment of the fork.
         self._lock, self._sync_lock = threading.Lock(), threading.Lock()
-        self._failure = (
-            f"stream {self.stream} belongs to the process that forked this one (pid {os.getppid()})"
-        )
+        self._let_go(f"stream {self.stream} belongs to the process that forked this one (pid {os.getppid()})")
 
 
 def _after_fork_in_child() -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from psion_ledger import catalog
 from psion_ledger.audit import Audit
+from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
 
 Row = dict[str, Any]
@@ -29,6 +30,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     splits: list[Row]
     summary: Row
     lineage: list[Row]
+    steps: dict[tuple[str, int], int]
 
 
 def report_rows(run: Run, name: str) -> list[Row]:
@@ -45,7 +47,22 @@ def gather(run: Run, found: Audit) -> Facts:
         splits=report_rows(run, "splits"),
         summary=summary,
         lineage=report_rows(run, "lineage"),
+        steps=_steps(run, found),
     )
+
+
+def _steps(run: Run, found: Audit) -> dict[tuple[str, int], int]:
+    """The step of each event that a finding names, by stream and seq, for those kinds that have one."""
+    named = {(f.stream, f.event_seq) for law in found.laws for f in law.findings if f.stream is not None}
+    if not named:
+        return {}
+    kinds = [kind for kind, struct in KINDS.items() if "step" in struct.__struct_fields__]
+    union = " union all ".join(f"select stream, seq, step from {kind}" for kind in kinds)
+    rows = run.con.execute(
+        f"select stream, seq, step from ({union}) where seq in (select unnest(?))",
+        [sorted({seq for _, seq in named if seq is not None})],
+    ).fetchall()
+    return {(stream, seq): step for stream, seq, step in rows if (stream, seq) in named}
 
 
 def _checklist(run: Run, row: Row, found: Audit) -> list[Item]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from psion_ledger.audit import FAMILIES, Audit, LawResult
+from psion_ledger.audit import FAMILIES, Audit, Finding, LawResult
 from psion_ledger.report.escape import plain
 from psion_ledger.report.facts import Facts, Item, Row
 
@@ -40,7 +40,8 @@ def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:
         ]
         parts += [_titled("Run", _summary(facts.summary))]
     parts.append(_titled("Laws", _laws(found.laws)))
-    parts += [_violation(law) for law in found.laws if law.status == "violated"]
+    steps = {} if facts is None else facts.steps
+    parts += [_violation(law, steps) for law in found.laws if law.status == "violated"]
     if facts is not None and facts.lineage:
         parts.append(_titled("Checkpoint lineage", _lineage(facts.lineage)))
     out.print(Group(*parts), crop=False)
@@ -156,15 +157,13 @@ def _laws(laws: list[LawResult]) -> Table:
     return table
 
 
-def _violation(law: LawResult) -> RenderableType:
+def _violation(law: LawResult, steps: dict[tuple[str, int], int]) -> RenderableType:
     head = Text(f"\nVIOLATED {law.family}/{law.name}: ", style="bold red") + text(law.law)
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=8)
     table.add_column(overflow="fold")
     for finding in law.findings[:FINDINGS_SHOWN]:
-        where = "" if finding.stream is None else f"   stream {finding.stream}"
-        where += "" if finding.event_seq is None else f", seq {finding.event_seq}"
-        table.add_row("where", text(finding.subject + where, "bold"))
+        table.add_row("where", text(finding.subject + _place(finding, steps), "bold"))
         table.add_row("expected", text(finding.expected))
         table.add_row("found", text(finding.actual))
     more = law.findings_total - min(FINDINGS_SHOWN, len(law.findings))
@@ -173,6 +172,14 @@ def _violation(law: LawResult) -> RenderableType:
             "", f"and {more} more: `psion-ledger audit --format json -s {law.name}` lists up to 100"
         )
     return Group(head, Padding(table, (0, 0, 0, 2)))
+
+
+def _place(finding: Finding, steps: dict[tuple[str, int], int]) -> str:
+    """Stream, sequence number and step of the event that a finding is about, as far as it is about one."""
+    if finding.stream is None or finding.event_seq is None:
+        return ""
+    step = steps.get((finding.stream, finding.event_seq))
+    return f"   stream {finding.stream}, seq {finding.event_seq}" + ("" if step is None else f", step {step}")
 
 
 def _lineage(rows: list[Row]) -> RenderableType:

@@ -11,7 +11,9 @@ FIXTURE_RUNS = ROOT / "fixtures" / "runs"
 FIXTURE = "fixture"
 
 
-def psion(*words: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def psion(
+    *words: object, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run `psion-ledger` with these words."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("PSION_LEDGER_")}
     return subprocess.run(

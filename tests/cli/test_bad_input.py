@@ -39,7 +39,11 @@ def violated(ledger: Path) -> tuple[int, list[tuple[str, str]]]:
         (("audit", "fixture", "--as-of", "99"), 3, "the manifest holds 4"),
         (("audit", "fixture", "-o", "/no/such/folder/x"), 2, "cannot be written"),
         (("verify", "no-such-file.json"), 2, "cannot be read"),
-        (("replay", "fixture", "--corpus", "/no/such/folder"), 3, "pass the folder of its shards with --corpus"),
+        (
+            ("replay", "fixture", "--corpus", "/no/such/folder"),
+            3,
+            "pass the folder of its shards with --corpus",
+        ),
         (("query", "fixture", "select nothing"), 2, "nothing"),
     ],
 )
@@ -63,7 +67,9 @@ def test_an_empty_ledger_has_no_runs(tmp_path: Path) -> None:
     assert (done.returncode, "no run in" in done.stderr) == (4, True)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": "psion.pretrain_stage_receipt.v2"}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"schema_version": "psion.pretrain_stage_receipt.v2"}', "\xff"]
+)
 def test_a_receipt_that_is_none_is_wrong_usage(tmp_path: Path, text: str) -> None:
     """Malformed JSON, another schema, missing fields."""
     path = tmp_path / "receipt.json"

@@ -119,7 +119,13 @@ def test_query_shows_hostile_text_spelled_out() -> None:
 def test_query_refuses_anything_but_one_select(tmp_path: Path) -> None:
     """Writing is not asking."""
     target = tmp_path / "x.csv"
-    for sql in (f"copy (select 1) to '{target}'", "select 1; select 2", "create table t (a int)", "selec 1", "@nothing"):
+    for sql in (
+        f"copy (select 1) to '{target}'",
+        "select 1; select 2",
+        "create table t (a int)",
+        "selec 1",
+        "@nothing",
+    ):
         done = fixture("query", FIXTURE, sql)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), sql
     assert not target.exists()
@@ -148,7 +154,10 @@ def test_verify_names_every_field_that_differs(tmp_path: Path) -> None:
     path.write_text(json.dumps(edited, indent=2) + "\n", encoding="utf-8")
     done = fixture("verify", path, "--format", "json")
     pointers = [finding["pointer"] for finding in json.loads(done.stdout)["findings"]]
-    assert pointers == ["/source_family_reports/1/mean_next_token_loss_milli", "/replay_receipt/successful_replays"]
+    assert pointers == [
+        "/source_family_reports/1/mean_next_token_loss_milli",
+        "/replay_receipt/successful_replays",
+    ]
     assert done.returncode == 1
 
 
@@ -185,7 +194,9 @@ def test_catalog_writes_a_duckdb_file_that_any_client_reads(tmp_path: Path) -> N
         assert con.sql("select run_id, basis_entries from catalog_basis").fetchall() == [(FIXTURE, 4)]
         losses = con.sql("select split_name, loss from final_split_loss order by all").fetchall()
     rows = json.loads(
-        fixture("query", FIXTURE, "select split_name, loss from final_split_loss order by all", "--format", "json").stdout
+        fixture(
+            "query", FIXTURE, "select split_name, loss from final_split_loss order by all", "--format", "json"
+        ).stdout
     )["rows"]
     assert losses == [(row["split_name"], row["loss"]) for row in rows]
     again = fixture("catalog", FIXTURE, "-o", path)

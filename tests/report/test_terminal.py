@@ -34,10 +34,21 @@ def test_a_violation_shows_expected_found_stream_and_seq(tmp_path: Path) -> None
     assert isinstance(first, events.BatchReplayed)
     assert first.sequence_ids == [56, 27, 71, 43]
     ids = [56, 27, 71, 27]
-    shown = report(write_ledger(tmp_path, edited(script, events.BatchReplayed, sequence_ids=ids), strict=False))
+    shown = report(
+        write_ledger(tmp_path, edited(script, events.BatchReplayed, sequence_ids=ids), strict=False)
+    )
     assert "FAIL" in shown
     assert "VIOLATED replay/sequences_once_per_pass" in shown
-    assert "expected once in pass 0 of library_code found 2 times, first at position 1 of step 1" in " ".join(shown.split())
+    assert "expected once in pass 0 of library_code found 2 times, first at position 1 of step 1" in " ".join(
+        shown.split()
+    )
+
+
+def test_a_finding_about_an_event_shows_its_step(tmp_path: Path) -> None:
+    """The loss of step 2 is not a number."""
+    script = edited(good_run(real_contracts()), events.StepCompleted, 1, loss_nats=float("nan"))
+    shown = report(write_ledger(tmp_path, script, strict=False))
+    assert "where     step 2 of rank 0   stream t0001.r00000, seq 21, step 2" in shown
 
 
 def test_a_resumed_run_shows_attempts_superseded_steps_and_the_tree(tmp_path: Path) -> None:
