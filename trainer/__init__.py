@@ -13,6 +13,7 @@ Read it in this order; each part uses only those above it:
     checkpoint   durable files, and digests of equal state that are equal
     environment  processes, threads, devices, versions
     emit         the only door to psion_ledger
+    progress     what a person sees meanwhile
     loop         one optimizer step after another
     __main__     from the command line to the report
 """

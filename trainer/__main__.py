@@ -76,9 +76,9 @@ class StopAsked:
         self.signal = self.signal or number
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     try:
-        command = parse_command(sys.argv[1:])
+        command = parse_command(arguments)
     except BadInput as error:
         return failed(error, error.exit_code)
     try:
@@ -139,12 +139,11 @@ def begin(command: Command, world: "World") -> Beginning:
         folder, past = emit.create(command.ledger, command.run_id), emit.Past()
     else:
         folder, past = emit.reopen(command.ledger, command.run_id)
-        if past.settings is None:  # it died before it said what it was about to do
-            settings = new_settings(command.flags, world_size=world.size, threads=default_threads())
-        else:
-            settings = Settings.from_pairs(past.settings)
-            refuse_disagreeing_flags(command.run_id, command.flags, settings)
-        if past.world_size not in (None, world.size):
+        if past.settings is None:
+            raise BadInput(f"run {command.run_id} ended before it said what it trains; start a new run")
+        settings = Settings.from_pairs(past.settings)
+        refuse_disagreeing_flags(command.run_id, command.flags, settings)
+        if past.world_size != world.size and not past.finished:
             raise BadInput(
                 f"run {command.run_id} was started on {past.world_size} processes, not {world.size}; "
                 f"resume it with torchrun --nproc-per-node {past.world_size} -m trainer"
@@ -197,13 +196,12 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
     if past.stage_completed and world.rank > 0:
         return True  # nothing of training follows completion; rank 0 alone has a finish to record
     with emit.Recorder(began.run, began.attempt, world.rank, past.previous) as recorder:
-        if world.rank == 0:
-            say(f"run {command.run_id}, attempt {began.attempt}; to resume it: {resume_command(command)}")
         if not past.stage_completed:
             devices = environment.devices(world)
             if world.rank == 0:
                 if past.settings is None:
                     recorder.run_started(began.settings, world, devices)
+                say(f"run {command.run_id}, attempt {began.attempt}; to resume it: {resume_command(command)}")
                 recorder.declare(past, began.documents, began.sequence_index)
                 recorder.attempt_started(world.size, began.settings.micro_steps, past.checkpoint)
             world.gathered("rank 0 has declared everything")
@@ -257,4 +255,4 @@ def failed(what: object, exit_code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

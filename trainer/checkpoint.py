@@ -17,14 +17,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from trainer.config import Damaged
@@ -36,13 +35,19 @@ _OPTIMIZER_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """A durable checkpoint. `files` are (path below the run's artifacts, bytes, sha256), sorted by path."""
+class Recorded:
+    """A checkpoint as the ledger knows it; `files` are (path below the run's artifacts, bytes, sha256)."""
 
     checkpoint_id: str
     step: int
     position: int
     files: list[tuple[str, int, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Recorded):
+    """A checkpoint that has just become durable, with the digests of the state in it."""
+
     weights_sha256: bytes
     optimizer_sha256: bytes
     rng_sha256: bytes
@@ -118,40 +123,26 @@ def _publish(folder: Path, name: str, contents: Mapping[str, bytes]) -> None:
 
 
 def load(
-    artifacts: Path,
-    name: str,
-    files: Iterable[tuple[str, int, bytes]],
-    *,
-    rank: int,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    artifacts: Path, recorded: Recorded, *, rank: int, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> bytes:
     """Restore weights, optimizer and this rank's generators; returns the sha256 of the weights file as read.
 
-    Raises Damaged when a file is missing or is not what `files`, from the ledger, say.
+    Raises Damaged when a file is missing or is not what the ledger says.
     """
-    contents = {Path(path).name: read_recorded(artifacts, path, sha256) for path, _, sha256 in files}
-    try:
-        model.load_state_dict(safetensors.torch.load(contents[WEIGHTS_FILE]))
-        _restore_optimizer(model, optimizer, safetensors.torch.load(contents[OPTIMIZER_FILE]))
-        set_rng_state(safetensors.torch.load(contents[f"rng-{rank:05}.safetensors"]))
-    except (KeyError, RuntimeError, SafetensorError) as error:
-        raise Damaged(f"checkpoint {name} does not fit this model: {str(error).splitlines()[0]}") from None
+    contents = {Path(path).name: _read(artifacts / path, sha256) for path, _, sha256 in recorded.files}
+    model.load_state_dict(safetensors.torch.load(contents[WEIGHTS_FILE]))
+    _restore_optimizer(model, optimizer, safetensors.torch.load(contents[OPTIMIZER_FILE]))
+    set_rng_state(safetensors.torch.load(contents[f"rng-{rank:05}.safetensors"]))
     return hashlib.sha256(contents[WEIGHTS_FILE]).digest()
 
 
-def read_recorded(artifacts: Path, path: str, sha256: bytes) -> bytes:
-    """The bytes of a recorded file of the run; raises Damaged when they are not those that were recorded."""
+def _read(path: Path, sha256: bytes) -> bytes:
     try:
-        data = (artifacts / path).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise Damaged(
-            f"{artifacts / path}: {error.strerror}; name the run's artifacts with --artifacts DIR"
-        ) from None
-    if (found := hashlib.sha256(data).hexdigest()) != sha256.hex():
-        raise Damaged(
-            f"{artifacts / path} has sha256 {found}, and the ledger says {sha256.hex()}; restore it"
-        )
+        raise Damaged(f"{path}: {error.strerror}; name the run's artifacts with --artifacts DIR") from None
+    if (found := hashlib.sha256(data).digest()) != sha256:
+        raise Damaged(f"{path} has sha256 {found.hex()}, and the ledger says {sha256.hex()}; restore it")
     return data
 
 

@@ -139,7 +139,7 @@ def parse_command(arguments: list[str]) -> Command:
         raise BadInput(f"--resume {resume} and --run-id {run_id} name two runs; give --resume alone")
     return Command(
         resume=resume,
-        run_id=_valid_run_id(resume or run_id or _new_run_id()),
+        run_id=_valid_run_id(next((name for name in (resume, run_id) if name is not None), _new_run_id())),
         ledger=given.pop("ledger"),
         artifacts=given.pop("artifacts"),
         flags={name: value for name, value in given.items() if value is not None},

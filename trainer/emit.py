@@ -25,15 +25,22 @@ from psion_ledger.program import complete_stage
 from psion_ledger.receipts.verify import record_receipt
 from psion_ledger.record import read
 from trainer import environment
-from trainer.checkpoint import Written
+from trainer.checkpoint import Recorded, Written
 from trainer.config import Settings
 from trainer.environment import World
 from trainer.evaluate import Measured
 
 __all__ = [
-    "LastCheckpoint", "LedgerError", "Past", "Recorder", "audit", "bind", "claim_attempt", "complete",
-    "create", "reopen",
-]  # fmt: skip
+    "LedgerError",
+    "Past",
+    "Recorder",
+    "audit",
+    "bind",
+    "claim_attempt",
+    "complete",
+    "create",
+    "reopen",
+]
 
 CHECKPOINT_FAMILY = "train.psion.decoder"
 DOCUMENT_ROLES: tuple[contracts.DocumentRole, ...] = (
@@ -110,16 +117,6 @@ def bind(run_id: str, settings: Settings, manifest: object, policy: object, plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class LastCheckpoint:
-    """The checkpoint that a resume loads. `files` are (path in the run's artifacts, bytes, sha256)."""
-
-    checkpoint_id: str
-    step: int
-    position: int
-    files: list[tuple[str, int, bytes]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Past:
     """What the ledger knows of a run before a new attempt; of a new run, nothing.
 
@@ -132,7 +129,7 @@ class Past:
     documents: dict[str, str] = field(default_factory=dict)
     index_declared: bool = False
     stage_started: bool = False
-    checkpoint: LastCheckpoint | None = None
+    checkpoint: Recorded | None = None
     promoted: bool = False
     exact_replays: int = 0
     receipt_recorded: bool = False
@@ -163,47 +160,49 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
     folder = log.find_run(ledger, run_id)
     log.refuse_if_live(folder)
     seal_in_child(folder)
-    with Run(read(folder)) as run:
-
-        def counted(query: str) -> int:
-            (row,) = run.con.execute(f"select coalesce({query}, 0)").fetchall()
-            return int(row[0])
-
-        started = run.con.execute(
-            "select settings, world_size from run_started where role = 'train'"
-        ).fetchone()
-        checkpoint = run.con.execute(
-            "select checkpoint_id, step, cursor_position, files from checkpoint_written where role = 'train' "
-            "order by attempt desc, step desc limit 1"
-        ).fetchone()
+    record = read(folder)
+    if broken := [file.path for file in record.files if not file.holds]:
+        raise CannotDecide(
+            f"run {run_id}: {broken[0]} is missing or damaged; restore it, then resume the run"
+        )
+    with Run(record) as run:
         run.relate(["verification_passes", "progress"])
-        last_attempt = counted("(select max(attempt) from stream_opened where role = 'train')")
+
+        def first(query: str) -> Any:
+            return run.con.execute(query).fetchone()
+
+        def count(relation: str, where: str = "true") -> int:
+            return int(first(f"select count(*) from {relation} where {where}")[0])
+
+        started = first("select settings, world_size from run_started")
+        last_attempt = first("select coalesce(max(attempt), 0) from stream_opened where role = 'train'")[0]
         past = Past(
-            settings=None if started is None else [(row["name"], row["value"]) for row in started[0]],
-            world_size=None if started is None else started[1],
+            settings=started and [(row["name"], row["value"]) for row in started[0]],
+            world_size=started and started[1],
             documents=dict(run.contracts_text),
-            index_declared=counted(
-                "(select count(*) from contract_declared where contract_role = 'sequence_index')"
-            )
-            > 0,
-            stage_started=counted("(select count(*) from stage_started)") > 0,
-            checkpoint=None
-            if checkpoint is None
-            else LastCheckpoint(
-                checkpoint_id=checkpoint[0],
-                step=checkpoint[1],
-                position=checkpoint[2],
-                files=[(file["path"], file["bytes"], file["sha256"]) for file in checkpoint[3]],
-            ),
-            promoted=counted("(select count(*) from checkpoint_promoted)") > 0,
-            exact_replays=counted("(select count(*) from verification_passes where exact)"),
-            receipt_recorded=counted("(select count(*) from receipt_recorded)") > 0,
-            stage_completed=counted("(select count(*) from stage_completed)") > 0,
-            finished=counted("(select count(*) from progress where finished)") > 0,
+            index_declared=count("contract_declared", "contract_role = 'sequence_index'") > 0,
+            stage_started=count("stage_started") > 0,
+            checkpoint=_last_checkpoint(run),
+            promoted=count("checkpoint_promoted") > 0,
+            exact_replays=count("verification_passes", "exact"),
+            receipt_recorded=count("receipt_recorded") > 0,
+            stage_completed=count("stage_completed") > 0,
+            finished=count("progress", "finished") > 0,
             # The last attempt that opened a stream: one that died before it did has nothing to pin.
             previous=log.previous_ends(folder, last_attempt + 1),
         )
     return folder, past
+
+
+def _last_checkpoint(run: Run) -> Recorded | None:
+    row = run.con.execute(
+        "select checkpoint_id, step, cursor_position, files from checkpoint_written "
+        "order by attempt desc, step desc limit 1"
+    ).fetchone()
+    if row is None:
+        return None
+    files = [(file["path"], file["bytes"], file["sha256"]) for file in row[3]]
+    return Recorded(checkpoint_id=row[0], step=row[1], position=row[2], files=files)
 
 
 # ---- Facts ----
@@ -292,7 +291,7 @@ class Recorder:
                 )
             )
 
-    def attempt_started(self, world_size: int, micro_steps: int, checkpoint: LastCheckpoint | None) -> None:
+    def attempt_started(self, world_size: int, micro_steps: int, checkpoint: Recorded | None) -> None:
         self.writer.emit(
             events.AttemptStarted(
                 checkpoint_id=None if checkpoint is None else checkpoint.checkpoint_id,
@@ -304,7 +303,7 @@ class Recorder:
             )
         )
 
-    def checkpoint_loaded(self, checkpoint: LastCheckpoint, weights_sha256: bytes) -> None:
+    def checkpoint_loaded(self, checkpoint: Recorded, weights_sha256: bytes) -> None:
         self.writer.emit(
             events.CheckpointLoaded(
                 checkpoint_id=checkpoint.checkpoint_id,

@@ -26,15 +26,16 @@ import torch
 from torch import nn
 
 from trainer import checkpoint
+from trainer.checkpoint import Recorded
 from trainer.config import Settings
-from trainer.emit import LastCheckpoint, Recorder
+from trainer.emit import Recorder
 from trainer.environment import World
 from trainer.evaluate import measure
 from trainer.model import CompactDecoder, initialise, token_losses
-from trainer.order import Order, micro_batch_positions
+from trainer.order import Order, micro_batch_positions, order_of
 from trainer.progress import TrainingProgress
-from trainer.promises import order_of, promised_shards, source_ids
-from trainer.tokenizer import Shards
+from trainer.promises import source_ids
+from trainer.tokenizer import Shards, promised_shards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def build(
     )
 
 
-def train(training: Training, loaded: LastCheckpoint | None, stop_asked: Callable[[], bool]) -> str | None:
+def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], bool]) -> str | None:
     """Train to the horizon, from a recorded checkpoint or from nothing.
 
     Returns the last checkpoint's id; None when a rank was asked to stop: the step at hand is then finished
@@ -145,11 +146,10 @@ def train(training: Training, loaded: LastCheckpoint | None, stop_asked: Callabl
     return parent
 
 
-def _restore(training: Training, loaded: LastCheckpoint) -> str:
+def _restore(training: Training, loaded: Recorded) -> str:
     weights_sha256 = checkpoint.load(
         training.artifacts,
-        loaded.checkpoint_id,
-        loaded.files,
+        loaded,
         rank=training.world.rank,
         model=training.model,
         optimizer=training.optimizer,

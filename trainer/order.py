@@ -13,6 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from typing import Any
 
 CYCLE_SLOTS = 10_000
 ROUNDS = 8
@@ -62,6 +63,24 @@ class Order:
         for slot, (family, _) in enumerate(self.slots):
             first_slots.setdefault(family.source_family_id, slot)
         return max(first_slots.values()) // global_batch + 1
+
+
+def order_of(contracts: dict[str, Any]) -> Order:
+    """The order that the contracts (decoded JSON by role) promise."""
+    weights = {row["source_family_id"]: row for row in contracts["sampling_policy"]["source_family_weights"]}
+    return Order(
+        contracts["tokenized_corpus"]["replay_contract"]["deterministic_shuffle_seed"],
+        tuple(
+            Family(
+                row["source_family_id"],
+                weights[row["source_family_id"]]["sampling_weight_bps"],
+                row["first_sequence_id"],
+                row["sequences"],
+            )
+            for row in contracts["sampling_plan"]["families"]
+            if row["split_kind"] == "train"
+        ),
+    )
 
 
 def micro_batch_positions(

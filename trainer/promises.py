@@ -14,7 +14,7 @@ from typing import Any
 
 from trainer.config import PYTHON_TEXT, BadInput, Settings
 from trainer.corpus import Document
-from trainer.order import Family, Order
+from trainer.order import order_of
 from trainer.tokenizer import END_OF_TEXT, Packed, Shard, token_dtype
 
 TOTAL_BPS = 10_000
@@ -268,24 +268,6 @@ def _evaluation_set(shard: Shard, sequences_most: int) -> Json:
     }
 
 
-def order_of(contracts: Json) -> Order:
-    """The order that the contracts (decoded JSON by role) promise."""
-    weights = {row["source_family_id"]: row for row in contracts["sampling_policy"]["source_family_weights"]}
-    return Order(
-        contracts["tokenized_corpus"]["replay_contract"]["deterministic_shuffle_seed"],
-        tuple(
-            Family(
-                row["source_family_id"],
-                weights[row["source_family_id"]]["sampling_weight_bps"],
-                row["first_sequence_id"],
-                row["sequences"],
-            )
-            for row in contracts["sampling_plan"]["families"]
-            if row["split_kind"] == "train"
-        ),
-    )
-
-
 def refuse_short_horizon(contracts: Json) -> None:
     """Raises BadInput when a family of the policy would draw nothing, naming the fewest steps that work."""
     plan = contracts["sampling_plan"]
@@ -295,24 +277,6 @@ def refuse_short_horizon(contracts: Json) -> None:
             f"{steps} steps of {batch} sequences would never draw some source family; "
             f"give --steps {fewest} or more"
         )
-
-
-def promised_shards(plan: Json, manifest: Json) -> list[Shard]:
-    """The shard files of the plan's families, one each, as `write_shards` made them."""
-    digests = {
-        shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]
-    }
-    return [
-        Shard(
-            shard_id=row["shard_ids"][0],
-            split=row["split_name"],
-            source_family_id=row["source_family_id"],
-            first_sequence_id=row["first_sequence_id"],
-            end_sequence_id=row["end_sequence_id"],
-            sha256=digests[row["shard_ids"][0]],
-        )
-        for row in plan["families"]
-    ]
 
 
 def source_ids(manifest: Json, split: str, family: str) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,6 +210,24 @@ def sequence_index(packed: Sequence[Packed]) -> bytes:
     data = io.BytesIO()
     pq.write_table(table, data, compression="zstd")
     return data.getvalue()
+
+
+def promised_shards(plan: dict[str, Any], manifest: dict[str, Any]) -> list[Shard]:
+    """The shard files of the plan's families, one each, as `write_shards` made them."""
+    digests = {
+        shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]
+    }
+    return [
+        Shard(
+            shard_id=row["shard_ids"][0],
+            split=row["split_name"],
+            source_family_id=row["source_family_id"],
+            first_sequence_id=row["first_sequence_id"],
+            end_sequence_id=row["end_sequence_id"],
+            sha256=digests[row["shard_ids"][0]],
+        )
+        for row in plan["families"]
+    ]
 
 
 class Shards:

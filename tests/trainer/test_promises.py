@@ -1,0 +1,103 @@
+"""The contracts that the trainer writes: they hold, they are a function of the text, and weights add up."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from psion_ledger.contracts import Contracts, check_contracts, decode_document
+from tests.trainer.tiny import settings, write_corpus
+from trainer.__main__ import prepare
+from trainer.config import ANCHORS, BadInput
+from trainer.promises import largest_remainder
+
+
+def bound(documents: dict[str, str]) -> Contracts:
+    return Contracts(
+        stage_config=decode_document("stage_config", documents["stage_config"]),
+        model_descriptor=decode_document("model_descriptor", documents["model_descriptor"]),
+        tokenized_corpus=decode_document("tokenized_corpus", documents["tokenized_corpus"]),
+        sampling_policy=decode_document("sampling_policy", documents["sampling_policy"]),
+        sampling_plan=decode_document("sampling_plan", documents["sampling_plan"]),
+    )
+
+
+@given(counts=st.dictionaries(st.text(max_size=3), st.integers(1, 10**12), min_size=1, max_size=20))
+def test_largest_remainder_gives_every_family_a_share(counts: dict[str, int]) -> None:
+    """Shares sum to 10,000, none is 0, and none is a whole point away from its proportion of the rest."""
+    shares = largest_remainder(counts)
+    total, seats = sum(counts.values()), 10_000 - len(counts)
+    assert sum(shares.values()) == 10_000
+    assert min(shares.values()) >= 1
+    assert all(abs((shares[name] - 1) * total - counts[name] * seats) < total for name in counts)
+
+
+def test_a_folder_is_weighted_by_its_tokens(tmp_path: Path) -> None:
+    """Families of equal size get equal weights; a family of code counts as code."""
+    documents, _ = prepare(settings(write_corpus(tmp_path / "text")), "r", tmp_path / "r")
+    contracts = bound(documents)
+    assert check_contracts(contracts) == []
+    classes = {w.source_family_id: w.content_class for w in contracts.sampling_policy.source_family_weights}
+    assert classes == {"code": "code", "prose": "prose"}
+    tokens = {
+        f.source_family_id: f.tokens for f in contracts.sampling_plan.families if f.split_kind == "train"
+    }
+    assert contracts.sampling_policy.weights == largest_remainder(tokens)
+
+
+def test_equal_text_gives_equal_contracts(tmp_path: Path) -> None:
+    """Prepared twice, every document and every shard has the same bytes."""
+    chosen = settings(write_corpus(tmp_path / "text"))
+    first, second = (prepare(chosen, "r", tmp_path / name) for name in ("a", "b"))
+    assert first == second
+    shards = [
+        {path.name: path.read_bytes() for path in (tmp_path / name / "corpus").iterdir()}
+        for name in ("a", "b")
+    ]
+    assert shards[0] == shards[1]
+
+
+def test_other_text_is_another_dataset(tmp_path: Path) -> None:
+    """One changed letter of the training text changes the dataset's version."""
+    folder = write_corpus(tmp_path / "text")
+    before, _ = prepare(settings(folder), "r", tmp_path / "a")
+    for path in (folder / "prose").iterdir():
+        path.write_text(path.read_text(encoding="utf-8") + "!", encoding="utf-8")
+    after, _ = prepare(settings(folder), "r", tmp_path / "b")
+    identities = {bound(documents).stage_config.dataset_identity for documents in (before, after)}
+    assert len(identities) == 2
+
+
+def test_evaluation_sets_begin_each_range(tmp_path: Path) -> None:
+    """At most four sequences of each family of each split, the first ones; train's is called a probe."""
+    documents, _ = prepare(settings(write_corpus(tmp_path / "text")), "r", tmp_path / "r")
+    plan = bound(documents).sampling_plan
+    assert [(s.evaluation_set, s.first_sequence_id, s.sequences) for s in plan.evaluation_sets] == [
+        ("train_probe" if f.split_name == "train" else f.split_name, f.first_sequence_id, min(4, f.sequences))
+        for f in plan.families
+    ]
+
+
+def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:
+    """One step of one sequence draws one family of two; the line names the horizon that draws both."""
+    chosen = replace(settings(write_corpus(tmp_path / "text")), steps=1, batch=1)
+    with pytest.raises(BadInput) as refused:
+        prepare(chosen, "r", tmp_path / "r")
+    assert str(refused.value) == (
+        "1 steps of 1 sequences would never draw some source family; give --steps 2 or more"
+    )
+
+
+def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:
+    """The Python text: 15 % reference, 30 % docstrings, 55 % code, and contracts that hold."""
+    documents, _ = prepare(ANCHORS["smoke"], "r", tmp_path)
+    contracts = bound(documents)
+    assert check_contracts(contracts) == []
+    assert contracts.sampling_policy.weights == {
+        "language_reference": 1500,
+        "library_code": 5500,
+        "library_docstrings": 3000,
+    }
+    assert contracts.model_descriptor.parameter_count_estimate == 1_602_304
