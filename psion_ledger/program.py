@@ -13,6 +13,7 @@ import msgspec
 
 from psion_ledger import events
 from psion_ledger.contracts.values import is_blank
+from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError, StageRefused
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
@@ -127,6 +128,10 @@ def _record(program: Program, event: events.ReceiptRecorded) -> Program:
         raise StageRefused(
             "CheckpointFamilyMismatch",
             f"promotes {promoted.checkpoint_family}, not {program.checkpoint_family}",
+        )
+    if event.sha256 != sha256(event.document.encode()):
+        raise StageRefused(
+            "PretrainReceiptDigestMismatch", f"its document does not have the sha256 {event.sha256.hex()}"
         )
     if any(event.sha256 == known.sha256 for known in stage.receipts):
         raise StageRefused("PretrainReceiptRecordedTwice", f"receipt {event.sha256.hex()} counts once")

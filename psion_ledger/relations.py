@@ -18,7 +18,6 @@ from psion_ledger import catalog
 from psion_ledger.events import KINDS
 from psion_ledger.log import columns
 from psion_ledger.log.frame import first_link
-from psion_ledger.log.manifest import Entry
 from psion_ledger.record import LedgerFile, Record, Tail, measure
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -70,10 +69,11 @@ def rows(schema: pa.Schema, values: list[Any]) -> pa.Table:
     return pa.table([[getattr(v, name) for v in values] for name in schema.names], schema=schema)
 
 
-def identity_of(tail: Tail, entries: list[Entry]) -> tuple[str, int, int]:
-    """Role, attempt and rank of a tail's stream: from its first event, or from what of it is sealed."""
-    opened = tail.frames[0].event
-    source = opened if tail.first_seq == 0 else next((e for e in entries if e.stream == tail.stream), None)
+def identity_of(tail: Tail, record: Record) -> tuple[str, int, int]:
+    """Role, attempt and rank of a tail's stream: from its first event, sealed or not."""
+    sealed = (e for e in record.manifest.entries if e.stream == tail.stream)
+    unsealed = (t.frames[0].event for t in record.tails if t.stream == tail.stream and t.first_seq == 0)
+    source = next(unsealed, None) or next(sealed, None)
     role, attempt, rank = (getattr(source, name, None) for name in ("role", "attempt", "rank"))
     return (role or "train", attempt or 1, rank or 0)
 
@@ -84,7 +84,7 @@ def tail_table(record: Record, kind: str) -> pa.Table:
     for tail in record.tails:
         frames = [f for f in tail.frames if f.event.__struct_config__.tag == kind]
         if frames:
-            identity = identity_of(tail, record.manifest.entries)
+            identity = identity_of(tail, record)
             batches.append(columns.batch(kind, frames, tail.stream, *identity))
     return pa.Table.from_batches(batches, schema=columns.schema(kind))
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from psion_ledger import catalog, events, log
-from psion_ledger.contracts import Contracts, PlanFamily, TokenizedCorpus, cycle_slots
+from psion_ledger.contracts import Contracts, PlanFamily, TokenizedCorpus, check_contracts, cycle_slots
 from psion_ledger.digest import canonical_json, length_prefixed, sha256, sha256_file
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
@@ -226,7 +226,7 @@ def batches(
         end = min(chunk + steps_a_chunk, end_step)
         ids = order.sequence_ids((chunk - 1) * batch, (end - 1) * batch).to_pylist()
         for step in range(chunk, end):
-            attempt = [a for a in attempts if a.cut_step < step][-1]
+            attempt = _attempt_of(step, attempts, batch)
             parts = attempt.world_size * attempt.micro_steps
             size = batch // parts
             for part in range(parts):
@@ -240,7 +240,23 @@ def batches(
                 )  # fmt: skip
 
 
+def _attempt_of(step: int, attempts: list[Attempt], batch: int) -> Attempt:
+    attempt = next((a for a in reversed(attempts) if a.cut_step < step), None)
+    if attempt is None:
+        raise CannotDecide(f"step {step} belongs to no attempt: how its batch was cut is not recorded")
+    if batch % (attempt.world_size * attempt.micro_steps):
+        raise CannotDecide(
+            f"step {step}: {attempt.world_size} ranks x {attempt.micro_steps} micro steps do not divide the batch of {batch}"
+        )
+    return attempt
+
+
 def _derived(run: Run, corpus: Path, pass_id: str) -> list[events.BatchReplayed]:
+    if broken := check_contracts(run.contracts):
+        raise CannotDecide(
+            f"run {run.run_id}: its contracts do not hold, so no order follows from them: {broken[0].pointer}: "
+            f"{broken[0].code}: expected {broken[0].expected}, found {broken[0].actual}"
+        )
     run.relate(["attempts", "progress", "promised_steps"])
     found = run.con.sql("select cut_step, world_size, micro_steps from attempts order by attempt").fetchall()
     attempts = [Attempt(cut_step=cut, world_size=world, micro_steps=micro) for cut, world, micro in found]

@@ -118,11 +118,22 @@ def declared(contracts: Contracts) -> list[events.Event]:
     ]  # fmt: skip
 
 
+_ORDERS: dict[tuple[str, str], Order] = {}
+
+
+def order_of(contracts: Contracts) -> Order:
+    """The contracts' order; it takes a tenth of a second to make, so tests share it."""
+    key = (encode_document(contracts.sampling_policy), encode_document(contracts.sampling_plan))
+    if key not in _ORDERS:
+        _ORDERS[key] = Order(contracts)
+    return _ORDERS[key]
+
+
 def batch(contracts: Contracts, step: int, world: int, micro: int, part: int, **changes: Any) -> events.BatchReplayed:
     size = contracts.sampling_plan.global_batch_sequences
     each = size // (world * micro)
     first = (step - 1) * size + part * each
-    ids = Order(contracts).sequence_ids(first, first + each).to_pylist()
+    ids = order_of(contracts).sequence_ids(first, first + each).to_pylist()
     families = {
         f.source_family_id: sum(f.first_sequence_id <= i < f.end_sequence_id for i in ids) * SEQUENCE_TOKENS
         for f in contracts.sampling_plan.families
@@ -192,6 +203,12 @@ def started(world: int, micro: int, cut: int, batch_size: int, loaded: str | Non
     )  # fmt: skip
 
 
+def promoted(attempt: int, step: int) -> events.CheckpointPromoted:
+    return events.CheckpointPromoted(
+        checkpoint_id=checkpoint_id(attempt, step), label="small-final", weights_sha256=sha256(weights(step))
+    )
+
+
 def rotate(folder: Path, writer: log.Writer) -> None:
     writer.rotate()
 
@@ -214,21 +231,23 @@ def complete(folder: Path, writer: log.Writer) -> None:
     complete_stage(folder, writer)
 
 
-def verification(contracts: Contracts, name: str, world: int = 1, micro: int = 2) -> Script:
-    """A complete verification pass that equals training, on a stream of its own."""
+def verification(
+    contracts: Contracts, name: str, world: int = 1, micro: int = 2, attempt: int = 1, end_step: int | None = None
+) -> Script:
+    """A complete verification pass that equals training (below `end_step`), on a stream of its own."""
     plan = contracts.sampling_plan
-    stream = f"v.{name}"
+    stream, end = f"v.{name}", end_step or plan.horizon_steps + 1
     batches = [
         batch(contracts, step, world, micro, part, pass_id=name)
-        for step in range(1, plan.horizon_steps + 1)
+        for step in range(1, end)
         for part in range(world * micro)
     ]
     return [
-        (stream, opened(role="verify")),
+        (stream, opened(attempt, role="verify")),
         (
             stream,
             events.VerificationStarted(
-                verification_id=name, method="content", first_step=1, end_step=plan.horizon_steps + 1,
+                verification_id=name, method="content", first_step=1, end_step=end,
                 sample_bps=10_000, corpus_digest=declared_corpus_digest(contracts.tokenized_corpus),
             ),
         ),
@@ -243,8 +262,10 @@ def verification(contracts: Contracts, name: str, world: int = 1, micro: int = 2
     ]  # fmt: skip
 
 
-def beginning(contracts: Contracts, world: int = 1, micro: int = 2) -> Script:
-    """Rank 0's first attempt up to the root checkpoint."""
+def beginning(
+    contracts: Contracts, world: int = 1, micro: int = 2, rows: list[dict[str, Any]] | None = None
+) -> Script:
+    """Rank 0's first attempt up to the root checkpoint; `rows` stand in the index instead of the good ones."""
     run_started = events.RunStarted(
         world_size=world, seeds=[events.Seed(name="order", value=7)], horizon_steps=contracts.sampling_plan.horizon_steps,
         git_commit=None, git_dirty=None, versions=[events.Version(name="python", version="3.11")], isa="AVX2",
@@ -259,7 +280,9 @@ def beginning(contracts: Contracts, world: int = 1, micro: int = 2) -> Script:
     )  # fmt: skip
 
     def declare_index(folder: Path, writer: log.Writer) -> None:
-        path, digest = log.add_sequence_index(folder, index_bytes(index_rows(contracts)))
+        path, digest = log.add_sequence_index(
+            folder, index_bytes(index_rows(contracts) if rows is None else rows)
+        )
         writer.emit(
             events.ContractDeclared(
                 contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1", sha256=digest,
@@ -278,6 +301,16 @@ def beginning(contracts: Contracts, world: int = 1, micro: int = 2) -> Script:
         *measured(contracts, 1, 0), written(contracts, 1, 0, None),
     ]  # fmt: skip
     return [(RANK0, step) for step in steps]
+
+
+def joining(contracts: Contracts, world: int, micro: int) -> Script:
+    """The streams of the other ranks of the first attempt."""
+    size = contracts.sampling_plan.global_batch_sequences
+    script: Script = []
+    for rank in range(1, world):
+        stream = f"t0001.r{rank:05}"
+        script += [(stream, opened(rank=rank)), (stream, started(world, micro, 0, size, None))]
+    return script
 
 
 def training(
@@ -303,19 +336,13 @@ def ending(contracts: Contracts, attempt: int, world: int = 1, micro: int = 2) -
     """Promotion, two dry replays, receipt, completion, finish: the order that the design gives."""
     last = contracts.sampling_plan.horizon_steps
     rank0 = f"t{attempt:04}.r00000"
-    script: Script = [
-        (
-            rank0,
-            events.CheckpointPromoted(
-                checkpoint_id=checkpoint_id(attempt, last), label="small-final", weights_sha256=sha256(weights(last))
-            ),
-        )
-    ]  # fmt: skip
+    script: Script = [(rank0, promoted(attempt, last))]
     for rank in range(1, world):
         stream = f"t{attempt:04}.r{rank:05}"
         script += [(stream, events.RunFinished(outcome="completed")), (stream, close)]
     script += [(rank0, rotate), (rank0, seal)]
-    script += verification(contracts, "first", world, micro) + verification(contracts, "second", world, micro)
+    for name in ("first", "second"):
+        script += verification(contracts, name, world, micro, attempt)
     script += [
         (rank0, seal), (rank0, record), (rank0, complete), (rank0, events.RunFinished(outcome="completed")),
         (rank0, close), (rank0, seal),
@@ -325,13 +352,22 @@ def ending(contracts: Contracts, attempt: int, world: int = 1, micro: int = 2) -
 
 def good_run(contracts: Contracts, world: int = 1, micro: int = 2) -> Script:
     """A finished run of one attempt."""
-    script = beginning(contracts, world, micro)
-    size = contracts.sampling_plan.global_batch_sequences
-    for rank in range(1, world):
-        stream = f"t0001.r{rank:05}"
-        script += [(stream, opened(rank=rank)), (stream, started(world, micro, 0, size, None))]
+    script = beginning(contracts, world, micro) + joining(contracts, world, micro)
     steps = range(1, contracts.sampling_plan.horizon_steps + 1)
     return script + training(contracts, 1, steps, checkpoint_id(1, 0), world, micro) + ending(contracts, 1, world, micro)
+
+
+def trained_run(
+    contracts: Contracts, world: int = 1, micro: int = 2, rows: list[dict[str, Any]] | None = None
+) -> Script:
+    """A run that was finished without replays and receipt; quick to write, for what does not ask for them."""
+    last = contracts.sampling_plan.horizon_steps
+    script = beginning(contracts, world, micro, rows) + joining(contracts, world, micro)
+    script += training(contracts, 1, range(1, last + 1), checkpoint_id(1, 0), world, micro)
+    script.append((RANK0, promoted(1, last)))
+    for rank in range(world):
+        script.append((f"t0001.r{rank:05}", events.RunFinished(outcome="completed")))
+    return script
 
 
 def resumed_run(contracts: Contracts) -> Script:

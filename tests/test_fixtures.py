@@ -47,5 +47,9 @@ def test_no_path_of_the_recording_machine_is_in_the_fixtures() -> None:
     with open_run(build.LEDGER, build.RUN_ID) as run:
         settings = run.sql("select unnest(settings, recursive := true) from run_started").fetchall()
         documents = list(run.contracts_text.values())
-    named = [text for text in [*documents, *(value for _, value in settings)] if re.search(r"/(work|root|home|tmp)/", text)]
+    named = [
+        text
+        for text in [*documents, *(value for _, value in settings)]
+        if re.search(r"/(work|root|home|tmp)/", text)
+    ]
     assert named == []

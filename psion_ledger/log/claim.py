@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -20,11 +21,15 @@ _RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The CLAIM file. `nonce` (16 bytes, hex) keeps two runs of one name apart; `sha256` is of the file's bytes."""
 
-    format: str
+    format: Literal["psion-ledger"]
     format_version: int
     run_id: str
     nonce: str
     created_at_ns: int
+
+
+class _Version(msgspec.Struct):
+    format_version: int
 
 
 def check_run_id(run_id: str) -> str:
@@ -38,7 +43,7 @@ def check_run_id(run_id: str) -> str:
 def create_run(ledger: Path, run_id: str) -> Path:
     """Make the run's folder and CLAIM, durable on return; refused when the run exists."""
     run = ledger / check_run_id(run_id)
-    for folder in (run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
+    for folder in (ledger, run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
         files.make_folder(folder)
     claim = Claim(
         format="psion-ledger",
@@ -82,21 +87,28 @@ def _created_at_ns(run: Path) -> int:
 
 def read_claim(run: Path) -> tuple[Claim, bytes]:
     """The claim and the sha256 of its file, which entry 0 of the manifest names."""
+    _refuse_links(run)
     path = run / "CLAIM"
     try:
         data = files.read_regular(path)
+        # The version comes first: what a later one added to a claim is no damage.
+        version = msgspec.json.decode(data, type=_Version).format_version
+        if version > FORMAT_VERSION:
+            raise NewerFormat(f"{path}: format {version}; this version reads {FORMAT_VERSION}: upgrade")
         claim = msgspec.json.decode(data, type=Claim)
     except FileNotFoundError:
         raise NoSuchRun(f"{run}: no CLAIM, so no run") from None
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except files.UNDECODABLE as error:
         raise Unreadable(f"{path}: not a claim: {error}; restore it from a copy") from error
-    if claim.format_version > FORMAT_VERSION:
-        raise NewerFormat(
-            f"{path}: format {claim.format_version}; this version reads {FORMAT_VERSION}: upgrade"
-        )
     if claim.run_id != run.name or not re.fullmatch(r"[0-9a-f]{32}", claim.nonce):
         raise Unreadable(f"{path}: claims run {claim.run_id!r}; the folder's name and the claim must agree")
     return claim, sha256(data)
+
+
+def _refuse_links(run: Path) -> None:
+    for path in (run, *run.glob("*"), *run.glob("journal/*"), *run.glob("segments/*")):
+        if path.is_symlink():
+            raise Unreadable(f"{path}: a symbolic link, and none is followed; put what it points to in its place")
 
 
 def claim_attempt(run: Path) -> int:

@@ -12,6 +12,8 @@ from psion_ledger.errors import LimitHit, Unreadable
 
 MANIFEST_BYTES_MAX = 16 << 20
 JOURNAL_BYTES_MAX = 1 << 30
+# What msgspec raises for bytes that do not decode: text that is not UTF-8 has an error of its own.
+UNDECODABLE = (ValueError, RecursionError)
 
 
 def make_folder(path: Path) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from psion_ledger.digest import leaf_hash, length_prefixed, sha256
 from psion_ledger.errors import NewerFormat, Unreadable
 from psion_ledger.events import EVENTS_VERSION, Event
+from psion_ledger.log.files import UNDECODABLE
 
 MAGIC = b"PSIONWAL"
 FRAME_BYTES_MAX = 64 << 20
@@ -82,7 +83,7 @@ def read_header(data: bytes, file: object) -> tuple[Header, int]:
         raise Unreadable(f"{file}: its header is damaged: {body}")
     try:
         header = _decode_header(body)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise Unreadable(f"{file}: its header is damaged: {error}") from error
     if header.format_version > 1 or header.events_version > EVENTS_VERSION:
         raise NewerFormat(
@@ -111,7 +112,7 @@ class Scan:
                 return
             try:
                 frame = _decode_frame(body)
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 self.damage = f"no event: {error}"
                 return
             if frame.seq != seq or frame.previous_link != self.link:

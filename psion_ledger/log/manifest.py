@@ -103,7 +103,7 @@ def read(run: Path, claim_sha256: bytes, entries_max: int | None = None) -> Mani
             break
         try:
             entry = msgspec.json.decode(data[:-_OWN_BYTES] + b"}", type=Entry)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except files.UNDECODABLE as error:
             _refuse_newer(data, name)
             broken = Break(number=number, path=name, expected="a manifest entry", actual=str(error))
             break
@@ -130,7 +130,7 @@ def _refuse_newer(data: bytes, name: str) -> None:
     """An entry that we cannot decode because a later version wrote it is no damage."""
     try:
         version = msgspec.json.decode(data, type=dict[str, object]).get("events_version")
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except files.UNDECODABLE:
         return
     if isinstance(version, int) and version > EVENTS_VERSION:
         raise NewerFormat(f"{name}: events version {version} is newer than {EVENTS_VERSION}: upgrade")

@@ -80,7 +80,8 @@ def _require(run: Run, row: Row) -> None:
             f"`{run.command(f'python -m trainer --resume {run.run_id}')}` goes on"
         )
     for part in row["source_family_reports"]:
-        if part["loss_nanonats"] is None or None in (part["token_share_bps"], part["sequence_share_bps"]):
+        shares = (part["token_share_bps"], part["sequence_share_bps"])
+        if part["loss_nanonats"] is None or part["target_tokens"] == 0 or None in shares:
             raise CannotDecide(
                 f"run {run.run_id}: no receipt: the loss or share of {part['split_name']} "
                 f"{part['source_family_id']} is not a finite number"

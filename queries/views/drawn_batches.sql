@@ -7,5 +7,5 @@ union all
 select b.stream, b.attempt, b.rank, b.seq, b.step, b.micro_step, b.first_position, b.end_position, b.sequence_ids,
   b.family_tokens, b.tokens, b.token_sha256, true
 from batch_skipped as b
-join attempts as a on a.attempt = b.attempt
-where b.pass_id = 'train' and b.role = 'train' and b.step <= a.kept_through_step
+left join attempts as a on a.attempt = b.attempt
+where b.pass_id = 'train' and b.role = 'train' and not coalesce(b.step > a.kept_through_step, false)

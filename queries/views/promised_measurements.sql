@@ -3,7 +3,8 @@
 select v.evaluation_id, v.step, v.stream, v.seq, s.split_name, s.split_kind, s.source_family_id,
   s.first_sequence_id, s.end_sequence_id, t.target_tokens
 from (
-  select evaluation_id, min(step) as step, min(stream) as stream, max(seq) as seq from measurements group by evaluation_id
+  select evaluation_id, min(step) as step, min(stream) as stream, max(attempt) as attempt, max(seq) as seq
+  from measurements group by evaluation_id
 ) as v
 cross join evaluation_sets as s
 cross join progress as r
@@ -13,4 +14,4 @@ left join (
   join sequence_index as i on i.sequence_id >= e.first_sequence_id and i.sequence_id < e.end_sequence_id
   group by e.split_name, e.source_family_id
 ) as t on t.split_name = s.split_name and t.source_family_id = s.source_family_id
-where r.finished or v.seq < (select max(seq) from measurements where attempt = r.attempts)
+where r.finished or v.attempt < r.attempts or v.seq < (select max(seq) from measurements where attempt = r.attempts)

@@ -19,3 +19,7 @@ union all
 select 'receipt_recorded', stream, attempt, max(seq) from receipt_recorded where role = 'train' group by stream, attempt
 union all
 select 'attempt_started', stream, attempt, max(seq) from attempt_started where role = 'train' group by stream, attempt
+union all
+select 'checkpoint_removed', stream, attempt, max(seq) from checkpoint_removed where role = 'train' group by stream, attempt
+union all
+select 'run_started', stream, attempt, max(seq) from run_started where role = 'train' group by stream, attempt

@@ -2,5 +2,5 @@
 -- about: The optimizer steps that count: superseded attempts' steps are left out. One row per step and rank.
 select s.*
 from step_completed as s
-join attempts as a on a.attempt = s.attempt
-where s.pass_id = 'train' and s.role = 'train' and s.step <= a.kept_through_step
+left join attempts as a on a.attempt = s.attempt
+where s.pass_id = 'train' and s.role = 'train' and not coalesce(s.step > a.kept_through_step, false)

@@ -1,13 +1,15 @@
 -- name: contracts_are_declared_once
--- law: Each of the five contracts and the sequence index is declared exactly once.
+-- law: Each of the five contracts and the sequence index is declared exactly once, and none is lacking when an attempt starts.
 -- family: binding
 -- level: accounted
 -- over: required_contracts
-select r.role as subject, c.seq as event_seq, c.stream, '1 declaration' as expected,
-  coalesce(c.declared, 0) || ' declarations' as actual
-from required_contracts as r
+select n.role as subject, c.seq as event_seq, c.stream, '1 declaration' as expected,
+  coalesce(d.declarations, 0) || ' declarations' as actual
+from required_contracts as n
 left join (
-  select contract_role as role, count(*) as declared, max(seq) as seq, max(stream) as stream from contract_declared group by contract_role
-) as c on c.role = r.role
-where coalesce(c.declared, 0) <> 1
-order by r.role
+  select contract_role as role, count(*) as declarations from contract_declared group by contract_role
+) as d on d.role = n.role
+left join contract_declared as c on c.contract_role = n.role
+cross join progress as r
+where d.declarations > 1 or (d.declarations is null and r.attempts > 0)
+order by n.role, c.stream, c.seq

@@ -16,5 +16,6 @@ cross join lateral (values
   ('sampling_plan/dataset_identity', q.dataset_identity),
   ('tokenized_corpus/replay_contract/stable_dataset_identity', c.stable_dataset_identity)
 ) as n (subject, actual)
-where c.dataset_identity is null or n.actual is distinct from c.dataset_identity
+cross join progress as r
+where r.attempts > 0 and (c.dataset_identity is null or n.actual is distinct from c.dataset_identity)
 order by n.subject

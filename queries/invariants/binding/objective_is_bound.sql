@@ -12,5 +12,6 @@ cross join lateral (values
   ('tokenizer_binding_digest', d.tokenizer_binding_digest, s.objective_tokenizer_binding_digest),
   ('max_context_tokens', cast(m.max_context_tokens as varchar), cast(s.max_context_tokens as varchar))
 ) as n (subject, expected, actual)
-where n.expected is null or n.actual is distinct from n.expected
+cross join progress as r
+where r.attempts > 0 and (n.expected is null or n.actual is distinct from n.expected)
 order by n.subject

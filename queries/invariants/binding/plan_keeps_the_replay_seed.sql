@@ -8,4 +8,6 @@ select 'sampler_seed' as subject, p.seq as event_seq, p.stream,
   coalesce(cast(p.sampler_seed as varchar), 'null') as actual
 from sampling_plan as p
 left join tokenized_corpus as c on true
-where c.deterministic_shuffle_seed is null or p.sampler_seed is distinct from c.deterministic_shuffle_seed
+cross join progress as r
+where r.attempts > 0
+  and (c.deterministic_shuffle_seed is null or p.sampler_seed is distinct from c.deterministic_shuffle_seed)

@@ -10,5 +10,6 @@ cross join lateral (values
   ('sampling_policy_id', p.policy_id, s.sampling_policy_id),
   ('sampling_policy_version', p.policy_version, s.sampling_policy_version)
 ) as n (subject, expected, actual)
-where n.expected is null or n.actual is distinct from n.expected
+cross join progress as r
+where r.attempts > 0 and (n.expected is null or n.actual is distinct from n.expected)
 order by n.subject

@@ -12,5 +12,6 @@ cross join lateral (values
   ('model_descriptor_digest', d.model_descriptor_digest, s.model_descriptor_digest),
   ('tokenizer_binding_digest', d.tokenizer_binding_digest, s.tokenizer_binding_digest)
 ) as n (subject, expected, actual)
-where n.expected is null or n.actual is distinct from n.expected
+cross join progress as r
+where r.attempts > 0 and (n.expected is null or n.actual is distinct from n.expected)
 order by n.subject

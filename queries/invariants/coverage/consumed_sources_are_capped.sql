@@ -3,9 +3,9 @@
 -- family: coverage
 -- level: accounted
 -- over: source_caps
-select c.source_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+select coalesce(c.source_id, 'null') as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'a cap in the policy' as expected, 'none, ' || c.tokens || ' tokens consumed' as actual
-from source_consumption as c
+from (select source_id, sum(tokens) as tokens from source_consumption group by source_id) as c
 left join source_caps as s on s.source_id = c.source_id
 where s.source_id is null
 order by c.source_id

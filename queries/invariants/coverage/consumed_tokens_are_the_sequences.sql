@@ -3,12 +3,13 @@
 -- family: coverage
 -- level: accounted
 -- over: family_weights
-select w.source_family_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+select coalesce(w.source_family_id, s.source_family_id, c.source_family_id, 'null') as subject,
+  cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   coalesce(s.tokens, 0) || ' tokens' as expected, coalesce(c.tokens, 0) || ' tokens' as actual
 from family_weights as w
-left join (
+full join (
   select source_family_id, sum(tokens) as tokens from family_sequences group by source_family_id
 ) as s on s.source_family_id = w.source_family_id
-left join family_consumption as c on c.source_family_id = w.source_family_id
-where coalesce(c.tokens, 0) <> coalesce(s.tokens, 0)
-order by w.source_family_id
+full join family_consumption as c on c.source_family_id = coalesce(w.source_family_id, s.source_family_id)
+where coalesce(c.tokens, 0) is distinct from coalesce(s.tokens, 0)
+order by subject

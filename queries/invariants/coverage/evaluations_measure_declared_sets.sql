@@ -3,10 +3,10 @@
 -- family: coverage
 -- level: accounted
 -- over: promised_measurements
-select p.evaluation_id || ' ' || p.split_name || ' ' || p.source_family_id as subject,
+select p.evaluation_id || ' ' || coalesce(p.split_name, 'null') || ' ' || coalesce(p.source_family_id, 'null') as subject,
   coalesce(m.seq, p.seq) as event_seq, coalesce(m.stream, p.stream) as stream,
-  'once, ' || p.split_kind || ' sequences ' || p.first_sequence_id || ' to ' || (p.end_sequence_id - 1) || ', '
-    || coalesce(cast(p.target_tokens as varchar), 'null') || ' target tokens' as expected,
+  coalesce('once, ' || p.split_kind || ' sequences ' || p.first_sequence_id || ' to ' || (p.end_sequence_id - 1) || ', '
+    || p.target_tokens || ' target tokens', 'null') as expected,
   coalesce(m.measured || ' times, ' || m.split_kind || ' sequences ' || m.first_sequence_id || ' to '
     || (m.end_sequence_id - 1) || ', ' || m.target_tokens || ' target tokens', 'not measured') as actual
 from promised_measurements as p

@@ -1,14 +1,15 @@
 -- name: family_shares_are_within_caps
--- law: No family has more of the training tokens than its cap, but for one sequence of rounding.
+-- law: No family has more of a finished run's training tokens than its cap, but for one sequence of rounding.
 -- family: coverage
 -- level: accounted
 -- over: family_weights
-select w.source_family_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+select c.source_family_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'at most ' || coalesce(cast(w.maximum_family_token_share_bps as varchar), 'null') || ' bps of ' || t.tokens || ' tokens' as expected,
   c.tokens || ' tokens' as actual
-from family_weights as w
-join family_consumption as c on c.source_family_id = w.source_family_id
+from family_consumption as c
+left join family_weights as w on w.source_family_id = c.source_family_id
 cross join (select sum(tokens) as tokens from family_consumption) as t
 cross join sampling_plan as p
-where not coalesce((c.tokens - p.sequence_tokens) * 10000 <= t.tokens * w.maximum_family_token_share_bps, false)
-order by w.source_family_id
+cross join progress as r
+where r.finished and not coalesce((c.tokens - p.sequence_tokens) * 10000 <= t.tokens * w.maximum_family_token_share_bps, false)
+order by c.source_family_id

@@ -1,5 +1,5 @@
 -- name: source_shares_are_within_caps
--- law: No source has more of the training tokens than its cap, but for one sequence of rounding.
+-- law: No source has more of a finished run's training tokens than its cap, but for one sequence of rounding.
 -- family: coverage
 -- level: accounted
 -- over: source_caps
@@ -10,5 +10,6 @@ from source_caps as s
 join (select source_id, sum(tokens) as tokens from source_consumption group by source_id) as c on c.source_id = s.source_id
 cross join (select sum(tokens) as tokens from source_consumption) as t
 cross join sampling_plan as p
-where not coalesce((c.tokens - p.sequence_tokens) * 10000 <= t.tokens * s.maximum_source_token_share_bps, false)
+cross join progress as r
+where r.finished and not coalesce((c.tokens - p.sequence_tokens) * 10000 <= t.tokens * s.maximum_source_token_share_bps, false)
 order by s.source_id

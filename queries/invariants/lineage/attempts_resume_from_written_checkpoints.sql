@@ -22,7 +22,8 @@ left join (
 ) as e on e.attempt = a.attempt
 cross join progress as r
 where case
-  when a.checkpoint_id is null then a.cut_step <> 0 or a.cursor_position <> 0 or coalesce(e.written, 0) <> 0
+  when a.checkpoint_id is null then a.cut_step is distinct from 0 or a.cursor_position is distinct from 0
+    or coalesce(e.written, 0) > 0
   else c.checkpoint_id is null or c.step is distinct from a.cut_step
     or c.cursor_position is distinct from a.cursor_position
     or (c.weights_sha256 is distinct from l.weights_sha256 and (r.finished or a.attempt < r.attempts or l.seq is not null))

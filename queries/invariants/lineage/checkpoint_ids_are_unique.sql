@@ -3,9 +3,11 @@
 -- family: lineage
 -- level: accounted
 -- over: checkpoint_written
-select checkpoint_id as subject, max(seq) as event_seq, max(stream) as stream, 'written once' as expected,
-  'written ' || count(*) || ' times' as actual
-from checkpoint_written
-group by checkpoint_id
-having count(*) <> 1
-order by checkpoint_id
+select c.checkpoint_id as subject, c.seq as event_seq, c.stream, 'written once' as expected,
+  'written ' || n.times || ' times' as actual
+from checkpoint_written as c
+join (
+  select checkpoint_id, count(*) as times from checkpoint_written group by checkpoint_id
+) as n on n.checkpoint_id = c.checkpoint_id
+where n.times > 1
+order by c.checkpoint_id, c.stream, c.seq

@@ -6,7 +6,7 @@
 select p.checkpoint_id as subject, p.seq as event_seq, p.stream,
   'step ' || coalesce(cast(r.horizon_steps as varchar), 'null') || ', weights '
     || coalesce(lower(hex(c.weights_sha256)), 'never written') as expected,
-  coalesce('step ' || c.step, 'no step') || case when c.effective then '' else ' (superseded)' end
+  coalesce('step ' || c.step, 'no step') || case when c.effective or c.checkpoint_id is null then '' else ' (superseded)' end
     || ', weights ' || lower(hex(p.weights_sha256)) as actual
 from checkpoint_promoted as p
 left join checkpoints as c on c.checkpoint_id = p.checkpoint_id and c.durable_at_ns <= p.recorded_at_ns

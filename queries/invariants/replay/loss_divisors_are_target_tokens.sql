@@ -8,8 +8,8 @@ select 'step ' || b.step as subject, s.seq as event_seq, s.stream,
   coalesce('divisor ' || s.divisor_min || ' to ' || s.divisor_max, 'no loss') as actual
 from batch_rollup as b
 left join (
-  select step, min(loss_divisor_tokens) as divisor_min, max(loss_divisor_tokens) as divisor_max, min(seq) as seq,
-    min(stream) as stream
+  select step, min(loss_divisor_tokens) as divisor_min, max(loss_divisor_tokens) as divisor_max,
+    min(seq) filter (rank = 0) as seq, min(stream) as stream
   from train_steps group by step
 ) as s on s.step = b.step
 where s.divisor_min is distinct from b.tokens - b.sequences or s.divisor_max is distinct from b.tokens - b.sequences

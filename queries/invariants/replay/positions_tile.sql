@@ -4,8 +4,8 @@
 -- level: accounted
 -- over: batch_rollup
 select 'step ' || b.step as subject, b.seq as event_seq, b.stream,
-  'positions ' || (b.step - 1) * p.global_batch_sequences || ' to ' || (b.step * p.global_batch_sequences - 1)
-    || ', each once' as expected,
+  coalesce('positions ' || (b.step - 1) * p.global_batch_sequences || ' to ' || (b.step * p.global_batch_sequences - 1)
+    || ', each once', 'null') as expected,
   'positions ' || b.first_position || ' to ' || (b.end_position - 1) || ', ' || b.positions || ' in ' || b.batches
     || ' batches of which ' || b.batches_distinct || ' distinct' as actual
 from batch_rollup as b

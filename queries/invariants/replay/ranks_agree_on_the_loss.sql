@@ -8,8 +8,8 @@ select 'step ' || p.step as subject, s.seq as event_seq, s.stream, 'one loss' as
   coalesce(s.losses || ' losses, ' || s.loss_min || ' to ' || s.loss_max, 'none') as actual
 from promised_steps as p
 left join (
-  select step, count(distinct loss_nats) as losses, min(loss_nats) as loss_min, max(loss_nats) as loss_max,
-    min(seq) as seq, min(stream) as stream
+  select step, count(distinct loss_nats) + max(case when loss_nats is null then 1 else 0 end) as losses, min(loss_nats) as loss_min, max(loss_nats) as loss_max,
+    min(seq) filter (rank = 0) as seq, min(stream) as stream
   from train_steps group by step
 ) as s on s.step = p.step
 where s.losses is distinct from 1

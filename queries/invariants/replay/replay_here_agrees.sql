@@ -10,6 +10,8 @@ select 'position ' || coalesce(b.first_position, h.first_position) as subject, b
     || case when b.token_sha256 = h.token_sha256 then ', in another order or count' else '' end as actual
 from drawn_batches as b
 full join replay_here as h on h.first_position = b.first_position and h.step = b.step
-where not coalesce(b.end_position = h.end_position and b.sequence_ids = h.sequence_ids and b.tokens = h.tokens
+cross join progress as r
+where (r.finished or h.step is not null or b.step <= r.due_step)
+  and not coalesce(b.end_position = h.end_position and b.sequence_ids = h.sequence_ids and b.tokens = h.tokens
   and b.token_sha256 = h.token_sha256 and b.family_tokens = h.family_tokens, false)
 order by coalesce(b.first_position, h.first_position)

@@ -5,13 +5,13 @@
 -- over: promised_steps
 select 'step ' || coalesce(p.step, s.step, b.step) as subject, s.seq as event_seq, s.stream,
   case when p.step is null then 'no step beyond the horizon'
-    else a.world_size || ' ranks, ' || a.world_size * a.micro_steps || ' batches' end as expected,
+    else coalesce(a.world_size || ' ranks, ' || a.world_size * a.micro_steps || ' batches', 'completed by an attempt') end as expected,
   coalesce(s.ranks, 0) || ' ranks in ' || coalesce(s.completions, 0) || ' completions, ' || coalesce(b.batches, 0)
     || ' batches' as actual
 from promised_steps as p
 full join (
   select t.step, min(t.attempt) as attempt, count(*) as completions, count(distinct t.rank) as ranks,
-    max(t.seq) as seq, min(t.stream) as stream
+    max(t.seq) filter (t.rank = 0) as seq, min(t.stream) as stream
   from train_steps as t
   cross join progress as r
   where r.finished or t.step <= r.due_step
@@ -19,6 +19,7 @@ full join (
 ) as s on s.step = p.step
 full join batch_rollup as b on b.step = coalesce(p.step, s.step)
 left join attempts as a on a.attempt = coalesce(s.attempt, b.attempt)
-where p.step is null or s.ranks is distinct from a.world_size or s.completions is distinct from a.world_size
-  or b.batches is distinct from a.world_size * a.micro_steps
+where p.step is null or coalesce(s.ranks, 0) is distinct from a.world_size
+  or coalesce(s.completions, 0) is distinct from a.world_size
+  or coalesce(b.batches, 0) is distinct from a.world_size * a.micro_steps
 order by coalesce(p.step, s.step, b.step)

@@ -10,5 +10,6 @@ select v.verification_id || ' position ' || v.first_position as subject, coalesc
     || case when v.token_sha256 = v.train_token_sha256 then ', in another order or count' else '' end as actual
 from verification_batches as v
 join verification_passes as p on p.verification_id = v.verification_id
-where v.equal is distinct from true and (v.seq is not null or p.completed_seq is not null)
+where v.superseded is distinct from true and v.equal is distinct from true
+  and (v.seq is not null or p.completed_seq is not null)
 order by v.verification_id, v.first_position

@@ -10,6 +10,7 @@ select p.verification_id as subject, p.completed_seq as event_seq, p.stream,
 from verification_passes as p
 left join derived_digests as d on true
 where p.completed_seq is not null
-  and (p.batches_claimed is distinct from p.batches or p.mismatches_claimed is distinct from p.batches_unequal
+  and (p.batches_claimed is distinct from p.batches
+    or (p.mismatches_claimed is distinct from p.batches_unequal and p.batches_superseded is not distinct from 0)
     or lower(hex(p.corpus_digest)) is distinct from d.corpus_digest)
 order by p.verification_id

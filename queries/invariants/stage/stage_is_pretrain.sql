@@ -3,8 +3,8 @@
 -- family: stage
 -- level: accounted
 -- over: stage_config
-select coalesce(c.stage_id, s.stage_id) as subject, coalesce(s.seq, c.seq) as event_seq, coalesce(s.stream, c.stream) as stream,
-  'pretrain ' || c.run_id || '-stage-1-pretrain, ordinal 1' as expected,
+select coalesce(c.stage_id, s.stage_id, 'null') as subject, coalesce(s.seq, c.seq) as event_seq, coalesce(s.stream, c.stream) as stream,
+  'pretrain ' || coalesce(c.run_id, 'null') || '-stage-1-pretrain, ordinal 1' as expected,
   coalesce(c.stage_kind, 'null') || ' ' || coalesce(c.stage_id, 'null') || '; started: '
     || coalesce(s.stage_kind || ' ' || s.stage_id || ', ordinal ' || s.ordinal, 'nothing') as actual
 from stage_config as c

@@ -1,0 +1,81 @@
+"""What the tests of the laws share: a ledger through the real log, one law over it, and what it finds."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from psion_ledger import events
+from psion_ledger.audit import LawResult, audit
+from psion_ledger.contracts import Contracts
+from psion_ledger.digest import sha256
+from psion_ledger.ledger import Run
+from psion_ledger.record import read
+from tests.documents import changed
+from tests.ledgers import RUN_ID, Script, checkpoint_id, weights, write_ledger, write_shards
+
+Row = tuple[str, int | None, str | None, str, str]
+Damage = Callable[[Path], object]
+STAGE = f"{RUN_ID}-stage-1-pretrain"
+SECOND = "t0002.r00000"
+OTHER = sha256(b"other bytes")
+
+
+def audited(folder: Path, law: str) -> LawResult:
+    """One law over the run in `folder`; its artifacts are looked for beside the ledger."""
+    with Run(read(folder)) as run:
+        (result,) = audit(
+            run, require="replayed", select=[law], artifacts=folder.parent.parent / "artifacts"
+        ).laws
+    return result
+
+
+def rows(result: LawResult) -> list[Row]:
+    return [(f.subject, f.event_seq, f.stream, f.expected, f.actual) for f in result.findings]
+
+
+def findings(tmp_path: Path, script: Script, law: str) -> list[Row]:
+    """What a law finds in the ledger that a script writes to `tmp_path/ledger`."""
+    return rows(audited(write_ledger(tmp_path / "ledger", script, strict=False), law))
+
+
+def status(tmp_path: Path, script: Script, law: str) -> str:
+    return audited(write_ledger(tmp_path / "ledger", script, strict=False), law).status
+
+
+def findings_after(tmp_path: Path, ledger: Path, damage: Damage, law: str) -> list[Row]:
+    """What a law finds in a copy of a run's folder, in `tmp_path/ledger`, after damage to its files."""
+    folder = tmp_path / "ledger" / RUN_ID
+    shutil.copytree(ledger, folder)
+    damage(folder)
+    return rows(audited(folder, law))
+
+
+def write_artifacts(folder: Path, contracts: Contracts) -> Path:
+    """The trainer's output as `--artifacts` expects it: the corpus's shards, every checkpoint's weights."""
+    write_shards(folder / RUN_ID / "corpus", contracts)
+    for attempt in (1, 2):
+        for step in range(contracts.sampling_plan.horizon_steps + 1):
+            file = folder / RUN_ID / "checkpoints" / checkpoint_id(attempt, step) / "model.safetensors"
+            file.parent.mkdir(parents=True)
+            file.write_bytes(weights(step))
+    return folder
+
+
+def with_change(contracts: Contracts, role: str, pointer: str, value: object) -> Contracts:
+    """The contracts with one value of one document changed, and nothing else adapted to it."""
+    document = changed(getattr(contracts, role), {pointer: value})
+    return msgspec.structs.replace(contracts, **{role: document})
+
+
+def completion(*receipts: bytes) -> events.StageCompleted:
+    """A completion as somebody writes it who does not ask the stage program."""
+    return events.StageCompleted(
+        stage_id=STAGE,
+        stage_kind="pretrain",
+        ordinal=1,
+        receipt_sha256s=list(receipts),
+        completed_at_ms=1,
+        completion_digest=OTHER,
+    )

@@ -1,0 +1,91 @@
+"""A run's relations copied into tables of their own, so that a test can empty one or put a NULL into it."""
+
+from pathlib import Path
+
+import duckdb
+
+from psion_ledger import catalog, evidence
+from psion_ledger.audit import provide
+from psion_ledger.events import KINDS
+from psion_ledger.ledger import Run
+from psion_ledger.record import read
+from tests.ledgers import RUN_ID
+
+OF_THE_RECORD = frozenset(
+    ("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "run_identity")
+)
+VIEWS = frozenset(view.name for view in catalog.views())
+EVIDENCE = frozenset(evidence.RELATIONS)
+RECORDED = frozenset(KINDS) | OF_THE_RECORD | VIEWS
+
+
+class Copies:
+    """Every relation of one run, all of its evidence at hand. Owns a DuckDB connection; close it."""
+
+    def __init__(self, folder: Path, artifacts: Path) -> None:
+        self.record = read(folder)
+        self.artifacts = artifacts
+        self._run = Run(self.record)
+        self._run.relate(VIEWS)
+        made: dict[str, str | None] = {}
+        corpus = artifacts / RUN_ID / "corpus"
+        provide(self._run, EVIDENCE, evidence.Sources(artifacts=artifacts, corpus=corpus), made)
+        assert set(made.values()) == {None}, "all evidence is at hand"
+        for name in RECORDED | EVIDENCE:
+            self._run.con.execute(f"create table {name}__copy as select * from {name}")
+
+    def connect(self, names: frozenset[str]) -> duckdb.DuckDBPyConnection:
+        """A connection to the copies, these under their own names. What it replaces, no other one sees."""
+        con = self._run.con.cursor()
+        for name in names:
+            restore(con, name)
+        return con
+
+    def close(self) -> None:
+        self._run.close()
+
+
+class CopiedRun(Run):
+    """A run that is read from copies, of which some were replaced; the evidence is made from them anew."""
+
+    def __init__(self, copies: Copies, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(copies.record)
+        self.__dict__["con"] = con
+
+    def relate(self, words: object) -> None:
+        """Every view is there already."""
+
+
+def columns(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    return [row[0] for row in con.execute(f"describe {name}__copy").fetchall()]
+
+
+def count(con: duckdb.DuckDBPyConnection, name: str) -> int:
+    (row,) = con.execute(f"select count(*) from {name}__copy").fetchall()
+    return int(row[0])
+
+
+def restore(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    con.execute(f"create or replace temp view {name} as select * from {name}__copy")
+
+
+def empty(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    con.execute(f"create or replace temp view {name} as select * from {name}__copy where false")
+
+
+def put_null(con: duckdb.DuckDBPyConnection, name: str, column: str, row: int) -> None:
+    value = f'case when rowid = {row} then null else "{column}" end as "{column}"'
+    con.execute(f"create or replace temp view {name} as select * replace ({value}) from {name}__copy")
+
+
+def reads(con: duckdb.DuckDBPyConnection, law: catalog.Query, name: str, column: str) -> bool:
+    """Whether the law's own SQL reads this column: without it, the SQL does not bind."""
+    renamed = f'select * rename ("{column}" as column_that_is_gone) from {name}__copy'
+    con.execute(f"create or replace temp view {name} as {renamed}")
+    try:
+        con.execute(law.sql)
+    except duckdb.BinderException:
+        return True
+    finally:
+        restore(con, name)
+    return False

@@ -1,0 +1,275 @@
+"""The integrity laws, each on a ledger that breaks it: files, manifest, chains and ends of streams."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from psion_ledger import events
+from psion_ledger.contracts import Contracts
+from psion_ledger.digest import sha256, sha256_file
+from psion_ledger.log import manifest, read_claim
+from tests.laws import SECOND, findings, findings_after
+from tests.ledgers import (
+    RANK0,
+    RUN_ID,
+    close,
+    edited,
+    inserted,
+    opened,
+    resumed_run,
+    seal,
+    trained_run,
+    without,
+)
+
+
+def entries(folder: Path) -> list[manifest.Entry]:
+    return manifest.read(folder, read_claim(folder)[1]).entries
+
+
+def rewritten(folder: Path, kept: list[manifest.Entry]) -> None:
+    """A manifest of these entries whose own digests and chain hold, as one would forge it."""
+    previous = read_claim(folder)[1].hex()
+    for path in (folder / "manifest").iterdir():
+        path.unlink()
+    for number, entry in enumerate(kept):
+        data, own = manifest.encode(msgspec.structs.replace(entry, number=number, previous_sha256=previous))
+        manifest.path_of(folder, number).write_bytes(data)
+        previous = own
+
+
+def forged(change: Callable[[list[manifest.Entry]], list[manifest.Entry]]) -> Callable[[Path], None]:
+    return lambda folder: rewritten(folder, change(entries(folder)))
+
+
+def step_file(folder: Path) -> manifest.SegmentFile:
+    """The segment of `step_completed` in the first entry."""
+    return next(file for file in entries(folder)[0].files if file.kind == "step_completed")
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_one_flipped_bit_of_a_segment_is_found(tmp_path: Path, good: Path) -> None:
+    """A disk turns over one bit of a sealed file."""
+    file = step_file(good)
+    found = findings_after(
+        tmp_path, good, lambda folder: flipped(folder / file.path), "files_hold_their_digests"
+    )
+    actual = sha256_file(tmp_path / "ledger" / RUN_ID / file.path).hex()
+    assert found == [(file.path, 0, RANK0, file.sha256, actual)]
+
+
+def test_a_deleted_segment_is_missing(tmp_path: Path, good: Path) -> None:
+    """Somebody deletes a file that the manifest names."""
+    file = step_file(good)
+    found = findings_after(
+        tmp_path, good, lambda folder: (folder / file.path).unlink(), "files_hold_their_digests"
+    )
+    assert found == [(file.path, 0, RANK0, file.sha256, "missing")]
+
+
+def test_a_link_in_a_segments_place_is_no_file(tmp_path: Path, good: Path) -> None:
+    """A segment is moved away and a link to it is left: links are not followed."""
+    file = step_file(good)
+
+    def linked(folder: Path) -> None:
+        moved = (folder / file.path).rename(tmp_path / "elsewhere.parquet")
+        (folder / file.path).symlink_to(moved)
+
+    found = findings_after(tmp_path, good, linked, "files_hold_their_digests")
+    assert found == [(file.path, 0, RANK0, file.sha256, "missing")]
+
+
+def test_a_changed_sequence_index_is_found(tmp_path: Path, good: Path) -> None:
+    """The index is no segment, but it is named by its digest like one."""
+    (index,) = (good / "contracts").iterdir()
+    name, expected = f"contracts/{index.name}", sha256_file(index).hex()
+    found = findings_after(tmp_path, good, lambda folder: flipped(folder / name), "files_hold_their_digests")
+    actual = sha256_file(tmp_path / "ledger" / RUN_ID / name).hex()
+    assert found == [(name, 7, RANK0, expected, actual)]
+
+
+def test_an_edited_manifest_entry_is_found(tmp_path: Path, good: Path) -> None:
+    """An entry is edited by hand, and its own digest left as it was."""
+
+    def edit(folder: Path) -> None:
+        path = folder / "manifest" / "1.json"
+        path.write_bytes(path.read_bytes().replace(b'"rank":0', b'"rank":1'))
+
+    found = findings_after(tmp_path, good, edit, "manifest_is_chained")
+    _, own = manifest.encode(msgspec.structs.replace(entries(good)[1], rank=1))
+    assert found == [("manifest/1.json", None, None, f"its own sha256 {own}", "other bytes")]
+
+
+def test_a_missing_manifest_entry_is_found(tmp_path: Path, good: Path) -> None:
+    """An entry in the middle is deleted."""
+    found = findings_after(
+        tmp_path, good, lambda folder: (folder / "manifest" / "1.json").unlink(), "manifest_is_chained"
+    )
+    assert found == [("manifest/1.json", None, None, "present", "missing, 2 is there")]
+
+
+def test_an_entry_that_follows_another_is_found(tmp_path: Path, good: Path) -> None:
+    """An entry is edited and its own digest made anew; the entry after it names the old one."""
+    changed = msgspec.structs.replace(entries(good)[1], rank=1)
+    data, own = manifest.encode(changed)
+    found = findings_after(
+        tmp_path,
+        good,
+        lambda folder: (folder / "manifest" / "1.json").write_bytes(data),
+        "manifest_is_chained",
+    )
+    expected = entries(good)[2].previous_sha256
+    assert found == [("manifest/2.json", None, None, f"follows {own}", expected)]
+
+
+def test_a_manifest_without_an_entry_leaves_a_hole_in_its_stream(tmp_path: Path, good: Path) -> None:
+    """An entry is dropped and the whole manifest forged around it."""
+    first, last = entries(good)[0], entries(good)[3]
+    found = findings_after(tmp_path, good, forged(lambda known: known[1:]), "streams_are_dense")
+    genesis = first.link_before
+    assert found == [
+        (
+            RANK0,
+            last.first_seq,
+            RANK0,
+            f"seq 0, link {genesis}",
+            f"seq {last.first_seq}, link {last.link_before}, 3 events through seq {last.last_seq}",
+        )
+    ]
+
+
+def test_a_range_that_continues_another_chain_is_found(tmp_path: Path, good: Path) -> None:
+    """A later range is replaced by one whose first frame follows another event."""
+    first, last = entries(good)[0], entries(good)[3]
+    foreign = msgspec.structs.replace(last, link_before="0" * 64)
+    found = findings_after(tmp_path, good, forged(lambda known: [*known[:3], foreign]), "streams_are_dense")
+    assert found == [
+        (
+            RANK0,
+            last.first_seq,
+            RANK0,
+            f"seq {last.first_seq}, link {first.link_after}",
+            f"seq {last.first_seq}, link {'0' * 64}, 3 events through seq {last.last_seq}",
+        )
+    ]
+
+
+def test_a_segment_left_out_of_an_entry_is_found(tmp_path: Path, good: Path) -> None:
+    """An entry forgets its file of run_finished: it has fewer events than its range."""
+
+    def forgetful(known: list[manifest.Entry]) -> list[manifest.Entry]:
+        files = [file for file in known[3].files if file.kind != "run_finished"]
+        return [*known[:3], msgspec.structs.replace(known[3], files=files)]
+
+    last = entries(good)[3]
+    found = findings_after(tmp_path, good, forged(forgetful), "streams_are_dense")
+    assert found == [
+        (
+            RANK0,
+            last.first_seq,
+            RANK0,
+            f"seq {last.first_seq}, link {last.link_before}",
+            f"seq {last.first_seq}, link {last.link_before}, 2 events through seq {last.last_seq}",
+        )
+    ]
+
+
+def end_of(folder: Path, stream: str) -> tuple[int, str]:
+    last = [entry for entry in entries(folder) if entry.stream == stream][-1]
+    return last.last_seq, last.link_after
+
+
+def test_a_rank_that_never_finished_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Rank 0 finishes the run while rank 1's stream just stops."""
+    rank1 = "t0001.r00001"
+    script = without(trained_run(contracts, world=2), events.RunFinished, stream=rank1)
+    script += [(rank1, close), (RANK0, close), (RANK0, seal)]
+    found = findings(tmp_path, script, "streams_have_ends")
+    seq, link = end_of(tmp_path / "ledger" / RUN_ID, rank1)
+    expected = "run_finished, or an end that the next attempt pins"
+    assert found == [(rank1, seq, rank1, expected, f"seq {seq}, link {link}")]
+
+
+def test_an_event_behind_run_finished_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A stream goes on after it said that it was finished."""
+    script = trained_run(contracts)
+    removed = events.CheckpointRemoved(checkpoint_id="a0001-s000000", reason="space")
+    script += [(RANK0, removed), (RANK0, close), (RANK0, seal)]
+    found = findings(tmp_path, script, "streams_have_ends")
+    seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK0)
+    expected = "run_finished, or an end that the next attempt pins"
+    assert found == [(RANK0, seq, RANK0, expected, f"seq {seq}, link {link}")]
+
+
+def test_a_stream_pinned_elsewhere_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The next attempt saw the stream end at another event: what came after it was cut or added since."""
+    pin = events.StreamEnd(stream=RANK0, last_seq=29, chain_head=sha256(b"the end that was seen"))
+    script = edited(resumed_run(contracts), events.StreamOpened, stream=SECOND, previous=[pin])
+    found = findings(tmp_path, script, "streams_have_ends")
+    seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK0)
+    expected = f"seq 29, link {sha256(b'the end that was seen').hex()}"
+    assert found == [(RANK0, seq, RANK0, expected, f"seq {seq}, link {link}")]
+
+
+def test_a_pinned_stream_that_is_gone_is_found(tmp_path: Path, resumed: Path) -> None:
+    """Every entry of the first attempt's stream is forged away; the second attempt still names its end."""
+    seq, link = end_of(resumed, RANK0)
+    found = findings_after(
+        tmp_path, resumed, forged(lambda known: [e for e in known if e.stream != RANK0]), "streams_have_ends"
+    )
+    assert found == [(RANK0, seq, RANK0, f"seq {seq}, link {link}", "no such stream")]
+
+
+OPENED = "one stream_opened, at seq 0, of the role, attempt and rank in its name"
+
+
+def test_a_stream_opened_twice_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A second process takes over a stream and opens it again."""
+    script = inserted(trained_run(contracts), opened(), after=events.StageStarted)
+    assert findings(tmp_path, script, "streams_open_once") == [(RANK0, 9, RANK0, OPENED, "another at seq 9")]
+
+
+def test_a_stream_of_another_attempt_than_its_name_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A stream named after attempt 1 says that it is attempt 3's."""
+    script = edited(trained_run(contracts), events.StreamOpened, attempt=3)
+    assert findings(tmp_path, script, "streams_open_once") == [
+        (RANK0, 0, RANK0, OPENED, "train attempt 3 rank 0")
+    ]
+
+
+def test_a_verification_in_a_train_streams_name_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A verification stream takes the name of a rank's."""
+    script = [*trained_run(contracts), ("t0001.r00001", opened(rank=1, role="verify"))]
+    assert findings(tmp_path, script, "streams_open_once") == [
+        ("t0001.r00001", 0, "t0001.r00001", OPENED, "verify attempt 1 rank 1")
+    ]
+
+
+def test_a_stream_without_its_beginning_is_found(tmp_path: Path, good: Path) -> None:
+    """The range that holds a stream's first event is forged away."""
+    found = findings_after(tmp_path, good, forged(lambda known: known[1:]), "streams_open_once")
+    assert found == [(RANK0, 0, RANK0, OPENED, "none at seq 0")]
+
+
+def test_a_recorded_gap_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The disk was full: a later stream says what an earlier one could not write."""
+    gap = events.GapRecorded(gap_stream=RANK0, after_seq=29, events_lost=2, reason="the disk was full")
+    script = inserted(resumed_run(contracts), gap, after=events.AttemptStarted, stream=SECOND)
+    assert findings(tmp_path, script, "no_gap_is_recorded") == [
+        (RANK0, 2, SECOND, "no gap", "2 events lost after seq 29: the disk was full")
+    ]
+
+
+def test_a_gap_of_unknown_size_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Nobody knows how many events a dead writer had accepted."""
+    gap = events.GapRecorded(gap_stream=RANK0, after_seq=29, events_lost=None, reason="the host is gone")
+    script = inserted(resumed_run(contracts), gap, after=events.AttemptStarted, stream=SECOND)
+    assert findings(tmp_path, script, "no_gap_is_recorded") == [
+        (RANK0, 2, SECOND, "no gap", "unknown number of events lost after seq 29: the host is gone")
+    ]

@@ -1,0 +1,335 @@
+"""The lineage laws, each on a ledger that breaks it: attempts, checkpoints, promotion."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from psion_ledger import events
+from psion_ledger.contracts import Contracts, model_descriptor_digest
+from psion_ledger.digest import sha256
+from tests.laws import OTHER, SECOND, findings, status, write_artifacts
+from tests.ledgers import (
+    RANK0,
+    RUN_ID,
+    Script,
+    beginning,
+    checkpoint_id,
+    close,
+    edited,
+    inserted,
+    opened,
+    place,
+    promoted,
+    resumed_run,
+    seal,
+    started,
+    trained_run,
+    weights,
+    without,
+    written,
+)
+
+LOADED = f"weights {sha256(weights(2)).hex()}, step 2, position 16"
+
+
+def resuming(contracts: Contracts) -> Script:
+    """A run that was killed in step 3, and has just resumed from the checkpoint at step 2."""
+    script = resumed_run(contracts)
+    return script[: place(script, events.CheckpointLoaded) + 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "actual"),
+    [
+        ({"weights_sha256": OTHER}, f"a0001-s000002: weights {OTHER.hex()}, step 2, position 16"),
+        (
+            {"cursor_position": 24},
+            f"a0001-s000002: weights {sha256(weights(2)).hex()}, step 2, position 16",
+        ),
+    ],
+)
+def test_loading_something_else_than_was_written_is_found(
+    tmp_path: Path, contracts: Contracts, changes: dict[str, Any], actual: str
+) -> None:
+    """The second attempt read back other weights, or stood at another cursor, than were written."""
+    script = edited(resuming(contracts), events.CheckpointLoaded, **changes)
+    assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
+        ("attempt 2", 1, SECOND, LOADED, actual)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "actual"),
+    [({"cut_step": 3}, "step 3, position 16"), ({"cursor_position": 24}, "step 2, position 24")],
+)
+def test_resuming_at_another_step_than_the_checkpoints_is_found(
+    tmp_path: Path, contracts: Contracts, changes: dict[str, Any], actual: str
+) -> None:
+    """The second attempt says that it goes on elsewhere than its checkpoint stands: data is skipped."""
+    script = edited(resuming(contracts), events.AttemptStarted, nth=1, **changes)
+    found = f"a0001-s000002: weights {sha256(weights(2)).hex()}, {actual}"
+    assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
+        ("attempt 2", 1, SECOND, LOADED, found)
+    ]
+
+
+def test_a_finished_run_that_never_loaded_its_checkpoint_is_found(
+    tmp_path: Path, contracts: Contracts
+) -> None:
+    """The second attempt names a checkpoint, trains to the end, and never read it."""
+    script = without(resumed_run(contracts), events.CheckpointLoaded)
+    found = "a0001-s000002: weights not loaded, step 2, position 16"
+    assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
+        ("attempt 2", 1, SECOND, LOADED, found)
+    ]
+
+
+def test_resuming_from_a_checkpoint_that_nobody_wrote_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The weights that training went on from came from outside the run."""
+    script = edited(resuming(contracts), events.AttemptStarted, nth=1, checkpoint_id="downloaded")
+    assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
+        (
+            "attempt 2",
+            1,
+            SECOND,
+            "weights never written, step null, position null",
+            "downloaded: weights not loaded, step 2, position 16",
+        )
+    ]
+
+
+def test_beginning_anew_beside_a_checkpoint_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The second attempt begins from nothing although checkpoints had been written."""
+    script = edited(
+        resuming(contracts), events.AttemptStarted, nth=1, checkpoint_id=None, cut_step=0, cursor_position=0
+    )
+    assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
+        (
+            "attempt 2",
+            1,
+            SECOND,
+            "a checkpoint: 2 had been written",
+            "no checkpoint: weights not loaded, step 0, position 0",
+        )
+    ]
+
+
+def test_a_first_attempt_that_skips_ahead_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The first attempt begins at step 2 without a checkpoint."""
+    script = edited(beginning(contracts), events.AttemptStarted, cut_step=2, cursor_position=16)
+    assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
+        (
+            "attempt 1",
+            9,
+            RANK0,
+            "no checkpoint, step 0, position 0",
+            "no checkpoint: weights not loaded, step 2, position 16",
+        )
+    ]
+
+
+def test_killed_before_the_root_checkpoint_an_attempt_begins_from_nothing(
+    tmp_path: Path, contracts: Contracts
+) -> None:
+    """The first attempt died while it measured step 0; the second has nothing to load."""
+    script = [*beginning(contracts)[:-3], (RANK0, close), (RANK0, seal), (SECOND, opened(attempt=2))]
+    script.append((SECOND, started(1, 2, 0, 8, None)))
+    assert status(tmp_path, script, "attempts_resume_from_written_checkpoints") == "held"
+
+
+def test_a_checkpoint_id_used_twice_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The second attempt writes a checkpoint under the first one's id: which is meant?"""
+    script = edited(
+        resumed_run(contracts), events.CheckpointWritten, stream=SECOND, checkpoint_id=checkpoint_id(1, 2)
+    )
+    assert findings(tmp_path, script, "checkpoint_ids_are_unique") == [
+        ("a0001-s000002", 27, RANK0, "written once", "written 2 times"),
+        ("a0001-s000002", 14, SECOND, "written once", "written 2 times"),
+    ]
+
+
+def test_a_checkpoint_of_an_unknown_parent_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A checkpoint descends from weights that this run never wrote."""
+    script = edited(
+        trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id="downloaded"
+    )
+    assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
+        ("a0001-s000002", 27, RANK0, "downloaded, before step 2", "never written")
+    ]
+
+
+def test_a_checkpoint_of_a_later_parent_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A checkpoint names one as its parent that was written after it."""
+    later = checkpoint_id(1, 4)
+    script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id=later)
+    assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
+        ("a0001-s000002", 27, RANK0, "a0001-s000004, before step 2", "step 4 in attempt 1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("started_at_ns", "durable_at_ns"), [(3_000_000_000, 2_000_000_000), (1_000_000_000, 2**62)]
+)
+def test_a_checkpoint_recorded_before_it_was_durable_is_found(
+    tmp_path: Path, contracts: Contracts, started_at_ns: int, durable_at_ns: int
+) -> None:
+    """A checkpoint was durable before it was begun, or recorded before it was durable."""
+    script = edited(
+        beginning(contracts),
+        events.CheckpointWritten,
+        started_at_ns=started_at_ns,
+        durable_at_ns=durable_at_ns,
+    )
+    ((*found, actual),) = findings(tmp_path, script, "checkpoints_become_durable_in_order")
+    assert found == ["a0001-s000000", 15, RANK0, "started <= durable <= recorded"]
+    assert actual.startswith(f"{started_at_ns}, {durable_at_ns}, ")
+
+
+@pytest.mark.parametrize("name", ["model_descriptor_digest", "tensor_layout_digest"])
+def test_a_checkpoint_of_another_model_is_found(tmp_path: Path, contracts: Contracts, name: str) -> None:
+    """A checkpoint was written for another descriptor, or with other tensors."""
+    digests = {
+        "model_descriptor_digest": model_descriptor_digest(contracts.model_descriptor),
+        "tensor_layout_digest": contracts.model_descriptor.checkpoint_contract.tensor_layout_digest,
+    }
+
+    def shown(known: dict[str, str]) -> str:
+        return f"descriptor {known['model_descriptor_digest']}, layout {known['tensor_layout_digest']}"
+
+    changes: dict[str, Any] = {name: OTHER}
+    script = edited(beginning(contracts), events.CheckpointWritten, **changes)
+    assert findings(tmp_path, script, "checkpoints_bind_the_descriptor") == [
+        ("a0001-s000000", 15, RANK0, shown(digests), shown(digests | {name: OTHER.hex()}))
+    ]
+
+
+def test_a_checkpoint_of_another_family_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A checkpoint says that it belongs to another lineage than the stage's."""
+    script = edited(beginning(contracts), events.CheckpointWritten, checkpoint_family="other.family")
+    assert findings(tmp_path, script, "checkpoints_share_the_family") == [
+        ("a0001-s000000", 15, RANK0, "train.psion.decoder", "other.family")
+    ]
+
+
+def test_checkpoints_without_a_stage_are_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A checkpoint is written and no stage was ever started."""
+    script = without(beginning(contracts), events.StageStarted)
+    assert findings(tmp_path, script, "checkpoints_share_the_family") == [
+        ("a0001-s000000", 14, RANK0, "no stage", "train.psion.decoder")
+    ]
+
+
+def test_a_checkpoint_at_another_cursor_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A resume from this checkpoint would skip a batch."""
+    script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, cursor_position=24)
+    assert findings(tmp_path, script, "checkpoints_stand_at_their_cursor") == [
+        ("a0001-s000002", 27, RANK0, "position 16", "position 24")
+    ]
+
+
+def test_a_second_root_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A later checkpoint has no parent: its weights came from somewhere else."""
+    script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id=None)
+    assert findings(tmp_path, script, "one_root_checkpoint") == [
+        ("a0001-s000000", 15, RANK0, "1 root, at step 0", "2 roots, this one at step 0"),
+        ("a0001-s000002", 27, RANK0, "1 root, at step 0", "2 roots, this one at step 2"),
+    ]
+
+
+def test_a_root_that_is_not_the_beginning_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The only checkpoint without a parent is one from the middle of training."""
+    script = edited(beginning(contracts), events.CheckpointWritten, step=2)
+    assert findings(tmp_path, script, "one_root_checkpoint") == [
+        ("a0001-s000000", 15, RANK0, "1 root, at step 0", "1 roots, this one at step 2")
+    ]
+
+
+def test_checkpoints_without_a_root_are_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Every checkpoint has a parent, so the first weights are of unknown origin."""
+    script = edited(beginning(contracts), events.CheckpointWritten, parent_checkpoint_id="downloaded")
+    assert findings(tmp_path, script, "one_root_checkpoint") == [
+        ("roots", None, None, "1 root, at step 0", "0 roots")
+    ]
+
+
+def weights_file(tmp_path: Path) -> Path:
+    return tmp_path / "artifacts" / RUN_ID / "checkpoints" / checkpoint_id(1, 4) / "model.safetensors"
+
+
+def test_promoted_weights_that_changed_are_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Somebody replaced the promoted checkpoint's weights on disk."""
+    write_artifacts(tmp_path / "artifacts", contracts)
+    weights_file(tmp_path).write_bytes(b"other weights")
+    path = "checkpoints/a0001-s000004/model.safetensors"
+    assert findings(tmp_path, trained_run(contracts), "promoted_files_hold_their_digests") == [
+        (path, 40, RANK0, sha256(weights(4)).hex(), sha256(b"other weights").hex())
+    ]
+
+
+def test_a_promoted_file_that_is_gone_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """One of two files of the promoted checkpoint was deleted."""
+    write_artifacts(tmp_path / "artifacts", contracts)
+    files = [
+        *written(contracts, 1, 4, None).files,
+        events.FileDigest(path="optimizer.pt", bytes=3, sha256=OTHER),
+    ]
+    script = edited(trained_run(contracts), events.CheckpointWritten, nth=2, files=files)
+    assert findings(tmp_path, script, "promoted_files_hold_their_digests") == [
+        ("optimizer.pt", 40, RANK0, OTHER.hex(), "missing")
+    ]
+
+
+def test_files_that_are_not_at_hand_are_skipped(tmp_path: Path, contracts: Contracts) -> None:
+    """The ledger was copied without the artifacts: nothing is said of the files."""
+    assert status(tmp_path, trained_run(contracts), "promoted_files_hold_their_digests") == "skipped"
+
+
+FINAL = f"step 4, weights {sha256(weights(4)).hex()}"
+
+
+def test_promoting_what_was_never_written_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The promoted checkpoint is not of this run."""
+    script = edited(trained_run(contracts), events.CheckpointPromoted, checkpoint_id="downloaded")
+    assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
+        (
+            "downloaded",
+            40,
+            RANK0,
+            "step 4, weights never written",
+            f"no step, weights {sha256(weights(4)).hex()}",
+        )
+    ]
+
+
+def test_promoting_other_weights_than_were_written_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The weights read back at promotion are not those that were written."""
+    script = edited(trained_run(contracts), events.CheckpointPromoted, weights_sha256=OTHER)
+    assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
+        ("a0001-s000004", 40, RANK0, FINAL, f"step 4, weights {OTHER.hex()}")
+    ]
+
+
+def test_promoting_before_the_horizon_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The checkpoint of step 2 is promoted, where four steps were promised."""
+    early = msgspec.structs.asdict(promoted(1, 2))
+    script = edited(trained_run(contracts), events.CheckpointPromoted, **early)
+    digest = sha256(weights(2)).hex()
+    assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
+        ("a0001-s000002", 40, RANK0, f"step 4, weights {digest}", f"step 2, weights {digest}")
+    ]
+
+
+def test_promoting_a_superseded_checkpoint_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A resumed run promotes a checkpoint of steps that it took anew."""
+    script = inserted(
+        resumed_run(contracts),
+        written(contracts, 1, 4, checkpoint_id(1, 2)),
+        after=events.StepCompleted,
+        nth=2,
+    )
+    script = edited(script, events.CheckpointPromoted, checkpoint_id=checkpoint_id(1, 4))
+    assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
+        ("a0001-s000004", 15, SECOND, FINAL, f"step 4 (superseded), weights {sha256(weights(4)).hex()}")
+    ]

@@ -1,0 +1,112 @@
+"""NULL must fail: a value that a law rests on and that is NULL is a finding, in every column that it reads.
+
+A law is run over copies of the good relations in which one column is NULL in one row. Some row must be noticed: not
+every row of a relation matters to every law.
+"""
+
+import pytest
+
+from psion_ledger import catalog
+from psion_ledger.events import KINDS
+from psion_ledger.log import columns as log_columns
+from tests.laws.copies import EVIDENCE, RECORDED, Copies, columns, count, put_null, reads, restore
+
+# Columns that only say where a finding stands.
+PLACES = frozenset(("stream", "seq", "event_seq", "train_stream", "train_seq"))
+
+# Which columns can be NULL, in relations that are not made from a contract's JSON alone; and why the others cannot.
+NULLABLE: dict[str, tuple[set[str], str]] = {
+    "attempts": ({"checkpoint_id"}, "fields of attempt_started"),
+    "batch_rollup": (set(), "counts and sums over fields of batch_replayed"),
+    "checkpoints": ({"parent_checkpoint_id", "effective"}, "fields of checkpoint_written"),
+    "completed_stages": (set(), "a stage is listed once its completion is there"),
+    "contract_checks": (set(), "typed in evidence.py; every row is a finding"),
+    "contracts": ({"document", "path"}, "fields of contract_declared"),
+    "derived_digests": (set(), "typed in evidence.py"),
+    "document_splits": ({"source_id", "document_id"}, "the split's name is a key of the index"),
+    "drawn_batches": (set(), "fields of batch_replayed"),
+    "family_consumption": (set(), "sums over fields of batch_replayed"),
+    "held_out_sequences": (set(), "keys and digests of the index: index_covers_the_plan counts them"),
+    "ledger_files": ({"sha256_actual"}, "typed in record.py"),
+    "manifest_links": (set(), "typed in relations.py"),
+    "measurements": ({"loss_nanonats"}, "fields of split_loss_measured"),
+    "progress": ({"horizon_steps"}, "coalesced in the view"),
+    "promised_steps": (set(), "a range"),
+    "promoted_files": ({"sha256_actual"}, "typed in evidence.py"),
+    "receipt_checks": (set(), "typed in evidence.py; every row is a finding"),
+    "replay_here": (set(), "fields of batch_replayed"),
+    "required_contracts": (set(), "constants"),
+    "run_identity": (set(), "typed in record.py"),
+    "sequence_documents": (set(), "documents_stay_in_one_split finds what has no name"),
+    "sequence_index": (set(), "keys and digests of the index: index_covers_the_plan counts them"),
+    "sequence_uses": ({"slot_family_id", "pass_number"}, "positions and ids of batch_replayed"),
+    "source_consumption": ({"source_id"}, "sums over the index and batch_replayed"),
+    "stage_refusals": (set(), "typed in evidence.py; every row is a finding"),
+    "stages": ({"completed_seq"}, "fields of stage_started"),
+    "stream_pins": (set(), "fields of stream_opened"),
+    "stream_ranges": ({"entry", "damage"}, "typed in relations.py"),
+    "streams": ({"role", "attempt", "rank", "finished_seq", "verified_seq"}, "sums over stream_ranges"),
+    "train_events": (set(), "constants and maxima over events"),
+    "train_steps": (set(), "fields of step_completed"),
+    "verification_batches": ({"token_sha256", "train_token_sha256"}, "coalesced in the view"),
+    "verification_passes": ({"completed_seq", "batches_claimed", "mismatches_claimed"}, "coalesced in the view"),
+}  # fmt: skip
+
+# Columns that can be NULL without a finding of this law, and why that is right.
+UNNOTICED: dict[tuple[str, str, str], str] = {
+    ("checkpoint_parents_are_earlier", "checkpoint_written", "parent_checkpoint_id"): "the root has no parent; one_root_checkpoint",
+    ("code_share_is_within_policy", "sampling_policy", "policy_id"): "only names the finding",
+    ("consumed_tokens_are_the_sequences", "family_weights", "source_family_id"): "what was claimed and what was drawn are compared in any case",
+    ("draws_come_from_their_family", "plan_families", "split_name"): "only names the finding; the kind decides",
+    ("replay_was_exact", "stream_ranges", "entry"): "what is not sealed yet",
+    ("sequences_once_per_pass", "sequence_uses", "slot_family_id"): "draws_come_from_their_family",
+    ("source_shares_are_within_caps", "source_caps", "source_id"): "consumed_sources_are_capped",
+    ("stage_names_its_run", "stage_config", "stage_id"): "only names the finding",
+    ("streams_have_ends", "streams", "attempt"): "a stream that never opened; streams_open_once",
+    ("verification_agrees_with_training", "verification_batches", "token_sha256"): "only names the finding; `equal` decides",
+    ("verification_agrees_with_training", "verification_batches", "train_token_sha256"): "only names the finding; `equal` decides",
+    ("verification_agrees_with_training", "verification_passes", "completed_seq"): "an aborted pass",
+    ("verifications_count_themselves", "verification_passes", "completed_seq"): "an aborted pass",
+}  # fmt: skip
+
+
+def can_be_null(relation: str, column: str) -> bool:
+    if relation in KINDS:
+        return bool(log_columns.schema(relation).field(column).nullable)
+    return relation not in NULLABLE or column in NULLABLE[relation][0]
+
+
+@pytest.mark.parametrize("law", catalog.laws(), ids=lambda law: law.name)
+def test_a_null_is_found(resumed_copies: Copies, two_rank_copies: Copies, law: catalog.Query) -> None:
+    """Each column that the law reads and that can be NULL is made so; the law finds it, or its reason stands above."""
+    copies = two_rank_copies if law.header.get("applies") == "many_ranks" else resumed_copies
+    relations = law.words & (RECORDED | EVIDENCE)
+    con = copies.connect(frozenset(relations))
+    assert con.execute(law.sql).fetchall() == []
+    unnoticed, unworded = set(), set()
+    for relation in sorted(relations):
+        for column in columns(con, relation):
+            if column in PLACES or not can_be_null(relation, column) or not reads(con, law, relation, column):
+                continue
+            found = []
+            for row in range(count(con, relation)):
+                put_null(con, relation, column, row)
+                found += con.execute(law.sql).fetchall()
+            restore(con, relation)
+            if not found:
+                unnoticed.add((law.name, relation, column))
+            if any(None in (subject, expected, actual) for subject, _, _, expected, actual in found):
+                unworded.add((law.name, relation, column))
+    assert unnoticed == {known for known in UNNOTICED if known[0] == law.name}
+    assert unworded == set(), "subject, expected and actual are words in every finding"
+
+
+def test_the_table_of_nullable_columns_is_about_what_is_there(resumed_copies: Copies) -> None:
+    """Every relation and column that the table above names exists."""
+    con = resumed_copies.connect(frozenset())
+    unknown = {
+        (relation, column)
+        for relation, (named, _) in NULLABLE.items()
+        for column in named - set(columns(con, relation))
+    }
+    assert unknown == set()

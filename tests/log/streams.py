@@ -1,0 +1,29 @@
+"""Small streams of small events."""
+
+from pathlib import Path
+
+from psion_ledger import events, log
+from psion_ledger.record import read
+from tests.ledgers import RUN_ID, opened
+
+
+def numbered(step: int) -> events.BatchReplayed:
+    """A batch that says which one it is."""
+    return events.BatchReplayed(
+        pass_id="train", step=step, micro_step=0, first_position=step, end_position=step + 1, sequence_ids=[step],
+        family_tokens=[], tokens=32, token_sha256=step.to_bytes(32, "big"),
+    )  # fmt: skip
+
+
+def written(ledger: Path, steps: int = 3) -> Path:
+    """A run whose only stream holds `stream_opened` and some batches, closed and not sealed."""
+    run = log.create_run(ledger, RUN_ID)
+    with log.open_writer(run, opened()) as writer:
+        for step in range(1, steps + 1):
+            writer.emit(numbered(step))
+    return run
+
+
+def recorded(run: Path) -> list[tuple[str, int, events.Event]]:
+    """Every unsealed event as (stream, seq, event)."""
+    return [(tail.stream, frame.seq, frame.event) for tail in read(run).tails for frame in tail.frames]

@@ -1,0 +1,398 @@
+"""The receipt follows from the record: in full, at every edge of its arithmetic, and from the sources that are named."""
+
+import hashlib
+import json
+import re
+import types
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from psion_ledger import catalog, events, open_run, relations
+from psion_ledger.contracts import DOCUMENTS, encode_document
+from psion_ledger.errors import CannotDecide
+from psion_ledger.receipts import PretrainStageReceipt, derive_receipt, digests, templates
+from psion_ledger.receipts.derive import milli_half_up
+from psion_ledger.receipts.provenance import PROVENANCE
+from tests.ledgers import (
+    RANK0,
+    RUN_ID,
+    Script,
+    beginning,
+    checkpoint_id,
+    close,
+    edited,
+    good_run,
+    inserted,
+    place,
+    real_contracts,
+    resumed_run,
+    training,
+    weights,
+    without,
+    write_ledger,
+)
+from tests.receipts.good_receipt import good_receipt, pointers, starred
+
+CONTRACTS = real_contracts()
+LAST = 10  # The place of the first of the five losses measured on the promoted weights, after step 4.
+CUDA = events.Device(
+    stable_device_id="cuda:0", backend="cuda", name="a card", total_memory_bytes=80, free_memory_bytes=70,
+    topology_key="0000:01:00.0",
+)  # fmt: skip
+
+
+def trained(**sizes: int) -> Script:
+    """As good_run up to the promotion, without replays and what follows."""
+    contracts = real_contracts(**sizes) if sizes else CONTRACTS
+    last = contracts.sampling_plan.horizon_steps
+    promoted: events.Event = events.CheckpointPromoted(
+        checkpoint_id=checkpoint_id(1, last), label="small-final", weights_sha256=b"w" * 32
+    )
+    steps = training(contracts, 1, range(1, last + 1), checkpoint_id(1, 0))
+    return [*beginning(contracts), *steps, (RANK0, promoted), (RANK0, events.RunFinished(outcome="completed")), (RANK0, close)]
+
+
+def receipt_of(ledger: Path, script: Script, **options: bool) -> PretrainStageReceipt:
+    write_ledger(ledger, script, **options)
+    with open_run(ledger, RUN_ID) as run:
+        return derive_receipt(run)
+
+
+def as_json(receipt: PretrainStageReceipt) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(encode_document(receipt))
+    return found
+
+
+def test_the_receipt_of_the_good_run_in_full(tmp_path: Path) -> None:
+    """Every field, in the original's order, and the text to the byte."""
+    text = encode_document(receipt_of(tmp_path, good_run(CONTRACTS)))
+    expected = good_receipt(CONTRACTS)
+    assert expected == json.loads(text)
+    assert json.dumps(expected, indent=2, ensure_ascii=False) + "\n" == text
+
+
+def test_a_receipt_is_derived_the_same_twice(tmp_path: Path) -> None:
+    """From one connection and from two."""
+    write_ledger(tmp_path, good_run(CONTRACTS))
+    with open_run(tmp_path, RUN_ID) as run:
+        first, second = derive_receipt(run), derive_receipt(run)
+    with open_run(tmp_path, RUN_ID) as again:
+        assert first == second == derive_receipt(again)
+
+
+def test_a_resumed_runs_receipt_counts_no_superseded_step(tmp_path: Path) -> None:
+    """Step 3 was trained twice and counts once; the second attempt is the membership epoch."""
+    receipt = receipt_of(tmp_path, resumed_run(CONTRACTS))
+    promoted = receipt.checkpoint_lineage.promoted_checkpoint
+    assert (2, "run-small.a0002-s000004") == (promoted.membership_epoch, promoted.stream_id)
+    assert "4 optimizer steps over 1024 tokens" in receipt.summary
+    assert good_receipt(CONTRACTS)["source_family_reports"] == as_json(receipt)["source_family_reports"]
+    assert (2, True) == (receipt.replay_receipt.successful_replays, receipt.replay_receipt.exact_replay_observed)
+
+
+def test_a_run_of_two_ranks_has_their_hosts_in_its_digests_alone(tmp_path: Path) -> None:
+    """How the batch was divided changes nothing else."""
+    contracts = real_contracts(micro_steps=1)
+    one, two = good_receipt(contracts), as_json(receipt_of(tmp_path, good_run(contracts, world=2, micro=1)))
+    changed = {p for p, leaf in pointers(two).items() if leaf != pointers(one)[p]}
+    promoted = "/checkpoint_lineage/promoted_checkpoint"
+    assert {f"{promoted}/cluster_state_digest", f"{promoted}/topology_digest"} == changed
+
+
+def test_an_accelerator_is_reported_with_what_it_did(tmp_path: Path) -> None:
+    """Its class and memory, the steps, and the mean of their milliseconds, which is never 0."""
+    script = edited(trained(), events.RunStarted, devices=[CUDA])
+    for nth in range(4):
+        script = edited(script, events.StepCompleted, nth, step_ms=0.1)
+    found = as_json(receipt_of(tmp_path, script))
+    device = {
+        "stable_device_id": "cuda:0", "topology_key": "0000:01:00.0", "performance_class": "discrete_accelerator",
+        "memory_class": "dedicated_device", "total_memory_bytes": 80, "free_memory_bytes": 70,
+    }  # fmt: skip
+    accelerator = {
+        "accelerator_backed": True, "optimizer_steps_completed": 4, "mean_step_latency_ms": 1,
+        "detail": "4 optimizer steps completed on cuda:0.",
+    }  # fmt: skip
+    assert [device] == found["delivered_execution"]["selected_devices"]
+    assert accelerator == found["accelerator_execution"]
+
+
+def test_a_step_that_takes_longer_is_reported_in_whole_milliseconds(tmp_path: Path) -> None:
+    """The mean over the steps of rank 0: 10.2, 20.5, 20.5, 20.5."""
+    script = edited(edited(trained(), events.RunStarted, devices=[CUDA]), events.StepCompleted, step_ms=10.2)
+    assert 18 == as_json(receipt_of(tmp_path, script))["accelerator_execution"]["mean_step_latency_ms"]
+
+
+def test_several_devices_have_no_topology(tmp_path: Path) -> None:
+    """How the model was spread over them is not recorded."""
+    devices = [CUDA, msgspec.structs.replace(CUDA, stable_device_id="cuda:1")]
+    receipt = receipt_of(tmp_path, edited(trained(), events.RunStarted, devices=devices))
+    assert receipt.delivered_execution is not None
+    assert receipt.delivered_execution.execution_topology is None
+    assert ["cuda:0", "cuda:1"] == [d.stable_device_id for d in receipt.delivered_execution.selected_devices]
+
+
+NO_REPLAY = "0 complete dry replays of order and content; not every pass equalled training."
+
+
+def test_without_a_replay_none_is_claimed(tmp_path: Path) -> None:
+    """No pass, so no exact one."""
+    replay = receipt_of(tmp_path, trained()).replay_receipt
+    assert (0, False, NO_REPLAY) == (replay.successful_replays, replay.exact_replay_observed, replay.summary)
+
+
+def test_one_pass_that_differs_is_no_success_and_spoils_the_other(tmp_path: Path) -> None:
+    """One digest of one of its batches is another's."""
+    script = edited(good_run(CONTRACTS), events.BatchReplayed, 0, "v.second", token_sha256=bytes(32))
+    replay = receipt_of(tmp_path, script).replay_receipt
+    assert (1, False) == (replay.successful_replays, replay.exact_replay_observed)
+    assert "not every pass equalled training" in replay.summary
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [(events.VerificationStarted, {"sample_bps": 5000}), (events.VerificationStarted, {"method": "order"})],
+)
+def test_a_pass_over_less_counts_as_neither(
+    tmp_path: Path, kind: type[msgspec.Struct], changes: dict[str, Any]
+) -> None:
+    """A sample of the batches, or their order alone: it is no success and spoils nothing."""
+    replay = receipt_of(tmp_path, edited(good_run(CONTRACTS), kind, 1, **changes)).replay_receipt
+    assert (1, True) == (replay.successful_replays, replay.exact_replay_observed)
+
+
+def test_an_aborted_pass_counts_as_neither(tmp_path: Path) -> None:
+    """The verifier was killed before its last two batches and its completion."""
+    script = without(good_run(CONTRACTS), events.VerificationCompleted, 1)
+    for _ in range(2):
+        at = place(script, events.BatchReplayed, -1, "v.second")
+        script = script[:at] + script[at + 1 :]
+    replay = receipt_of(tmp_path, script).replay_receipt
+    assert (1, True) == (replay.successful_replays, replay.exact_replay_observed)
+
+
+REFUSED: list[tuple[str, Script]] = [
+    ("a promoted checkpoint, the losses of the promoted weights", without(trained(), events.CheckpointPromoted)),
+    ("a promoted checkpoint", edited(trained(), events.CheckpointPromoted, checkpoint_id="another")),
+    ("the losses of the promoted weights", trained()[: place(trained(), events.SplitLossMeasured, LAST)]
+     + trained()[place(trained(), events.SplitLossMeasured, LAST + 4) + 1 :]),
+    ("a declared corpus", without(trained(), events.ContractDeclared, 2)),
+    ("the device inventory", without(trained(), events.RunStarted)),
+    ("no stage config is declared", without(trained(), events.ContractDeclared, 0)),
+    ("the loss or share of held_out held_out_modules is not a finite number",
+     edited(trained(), events.SplitLossMeasured, LAST, loss_nanonats=None)),
+    ("the loss or share of held_out held_out_modules is not a finite number",
+     edited(trained(), events.SplitLossMeasured, LAST, target_tokens=0)),
+    ("the loss or share of validation library_code is not a finite number",
+     edited(trained(), events.SplitLossMeasured, LAST + 3, target_tokens=0)),
+    ("began from elsewhere, which is not in its ledger",
+     edited(trained(), events.StageStarted, base_checkpoint_id="elsewhere")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("missing", "script"), REFUSED, ids=range(len(REFUSED)))
+def test_what_the_record_lacks_is_named(tmp_path: Path, missing: str, script: Script) -> None:
+    """No receipt is derived, and one line says why."""
+    with pytest.raises(CannotDecide, match=re.escape(missing)) as refused:
+        receipt_of(tmp_path, script)
+    assert str(refused.value).startswith(f"run {RUN_ID}: ")
+    assert "\n" not in str(refused.value)
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nanonats", "tokens", "milli"),
+    [
+        (0, 1, 0),
+        (499_999, 1, 0),
+        (500_000, 1, 1),
+        (1_499_999, 1, 1),
+        (1_500_000, 1, 2),
+        (2_500_000, 1, 3),
+        (1_000_000, 2, 1),
+        (999_999, 2, 0),
+        (5_000_500_000 * 124, 124, 5001),
+        (5_000_499_999 * 124, 124, 5000),
+    ],
+)
+def test_thousandths_of_a_nat_round_half_up(nanonats: int, tokens: int, milli: int) -> None:
+    """Never half to even, and never by way of a float."""
+    assert milli == milli_half_up(nanonats, tokens)
+
+
+@settings(deadline=None, database=None)
+@given(nanonats=st.integers(0, 2**63 - 1), tokens=st.integers(1, 2**40))
+def test_thousandths_of_a_nat_are_the_exact_quotient_rounded(nanonats: int, tokens: int) -> None:
+    """floor(x + 1/2) in rational numbers."""
+    exact = Fraction(nanonats, tokens * 1_000_000)
+    assert (exact + Fraction(1, 2)).__floor__() == milli_half_up(nanonats, tokens)
+
+
+def shared(amounts: dict[str, tuple[int, int]]) -> list[tuple[Any, ...]]:
+    """The view `split_shares` over one split's (tokens, sequences) by family: its token and sequence shares."""
+    (view,) = (view for view in catalog.views() if view.name == "split_shares")
+    rows = [("train", "train", family, *pair) for family, pair in amounts.items()]
+    names = ["split_name", "split_kind", "source_family_id", "tokens", "sequences"]
+    with duckdb.connect(config=relations.SETTINGS) as con:
+        con.register("split_amounts", pa.table(list(zip(*rows, strict=True)), names=names))
+        return con.sql(
+            f"select source_family_id, token_share_bps, sequence_share_bps from ({view.sql}) order by source_family_id"
+        ).fetchall()
+
+
+def largest_remainder(amounts: dict[str, int]) -> dict[str, int]:
+    """Whole basis points, then one more each to the largest remainders, ties by name (Hamilton's method)."""
+    total = sum(amounts.values())
+    exact = {name: Fraction(amount * 10_000, total) for name, amount in amounts.items()}
+    floors = {name: share.__floor__() for name, share in exact.items()}
+    by_remainder = sorted(amounts, key=lambda name: (floors[name] - exact[name], name))
+    more = set(by_remainder[: 10_000 - sum(floors.values())])
+    return {name: floors[name] + (name in more) for name in amounts}
+
+
+AMOUNTS = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3),
+    st.tuples(st.integers(1, 2**45) | st.integers(1, 3), st.integers(0, 5)),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(deadline=None, database=None, max_examples=60)
+@given(amounts=AMOUNTS)
+def test_shares_sum_to_ten_thousand(amounts: dict[str, tuple[int, int]]) -> None:
+    """Each is within one basis point of the exact share, and the remainders go where they are largest."""
+    tokens = {name: pair[0] for name, pair in amounts.items()}
+    found = {name: share for name, share, _ in shared(amounts)}
+    assert 10_000 == sum(found.values())
+    assert all(
+        abs(found[name] - Fraction(amount * 10_000, sum(tokens.values()))) < 1 for name, amount in tokens.items()
+    )
+    assert largest_remainder(tokens) == found
+
+
+def test_a_split_of_nothing_has_no_share() -> None:
+    """Null, which no receipt passes over."""
+    assert [("a", None, None), ("b", None, None)] == shared({"a": (0, 0), "b": (0, 0)})
+
+
+# --- provenance -------------------------------------------------------------------------------------------------
+
+
+def leaves(annotation: Any, at: str = "") -> Iterator[str]:
+    """The pointer of every leaf of a document's type."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from leaves(arguments[0], at)
+    elif origin is list:
+        yield from leaves(arguments[0], f"{at}/*")
+    elif origin in (Union, types.UnionType):
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        yield from leaves(inner, at)
+    elif isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        for name, hint in get_type_hints(annotation, include_extras=True).items():
+            yield from leaves(hint, f"{at}/{name}")
+    else:
+        yield at
+
+
+def test_the_table_of_provenance_names_every_leaf_and_nothing_else() -> None:
+    """Of the type, so that a field that no run fills is there too."""
+    assert sorted(leaves(PretrainStageReceipt)) == sorted(PROVENANCE)
+
+
+def event_fields(source: str) -> list[str]:
+    """The KIND.FIELD of a source, if it names any."""
+    kind, _, rest = source.partition(" ")
+    return rest.split() if kind in ("event", "sha256") else []
+
+
+def test_every_source_exists() -> None:
+    """Each event's field, contract's field, template and digest that the table names."""
+    sources = {source for named in PROVENANCE.values() for source in named}
+    assert {"event", "contract", "template", "digest", "sha256", "constant", "absent"} == {
+        source.split(" ")[0] for source in sources
+    }
+    documents = {role: set(leaves(kind)) for role, (kind, _) in DOCUMENTS.items()}
+    documents["sequence_index"] = {f"/{name}" for name in relations.SEQUENCE_INDEX_SCHEMA.names}
+    unknown = []
+    for source in sorted(sources):
+        kind, _, name = source.partition(" ")
+        for event, _, field in (path.partition(".") for path in event_fields(source)):
+            if field not in events.KINDS[event].__struct_fields__:
+                unknown.append(source)
+        role, _, field = name.partition("/")
+        if kind == "contract" and f"/{field}" not in documents[role]:
+            unknown.append(source)
+        if kind == "template" and not isinstance(getattr(templates, name, None), str):
+            unknown.append(source)
+        if kind == "digest" and not callable(getattr(digests, name, None)):
+            unknown.append(source)
+    assert [] == unknown
+
+
+CHECKPOINT, PROMOTED, MEASURED = events.CheckpointWritten, events.CheckpointPromoted, events.SplitLossMeasured
+OTHER_FILES = [events.FileDigest(path="checkpoints/other", bytes=1, sha256=bytes(32))]
+CHANGES: list[tuple[type[msgspec.Struct], int, str, Any]] = [
+    (CHECKPOINT, 2, "checkpoint_family", "another"),
+    (CHECKPOINT, 2, "files", OTHER_FILES),
+    (CHECKPOINT, 2, "weights_sha256", bytes(32)),
+    (CHECKPOINT, 2, "writer_node_id", "node-b"),
+    (CHECKPOINT, 2, "started_at_ns", 1_500_000_000),
+    (CHECKPOINT, 2, "durable_at_ns", 2_500_000_000),
+    (PROMOTED, 0, "label", "another"),
+    (events.StreamOpened, 0, "host", "node-b"),
+    (events.RunStarted, 0, "devices", [CUDA]),
+    (events.AttemptStarted, 0, "world_size", 3),
+    (MEASURED, LAST + 3, "source_ids", ["asyncio", "another"]),
+    (MEASURED, LAST + 3, "target_tokens", 100),
+    (MEASURED, LAST + 3, "end_sequence_id", 100),
+    (MEASURED, LAST + 3, "loss_nanonats", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return pointers(as_json(receipt_of(tmp_path_factory.mktemp("unchanged"), trained())))
+
+
+@pytest.mark.parametrize(("kind", "nth", "field", "value"), CHANGES, ids=lambda value: str(value)[:20])
+def test_a_changed_fact_changes_the_fields_that_name_it(
+    tmp_path: Path, unchanged: dict[str, Any], kind: type[msgspec.Struct], nth: int, field: str, value: Any
+) -> None:
+    """And no others but texts and digests over them."""
+    found = pointers(as_json(receipt_of(tmp_path, edited(trained(), kind, nth, **{field: value}))))
+    both = unchanged.keys() | found.keys()
+    changed = {starred(p) for p in both if unchanged.get(p) != found.get(p)}
+    source = f"{kind.__struct_config__.tag}.{field}"
+    naming = {p for p, named in PROVENANCE.items() if any(source in event_fields(s) for s in named)}
+    made = {p for p, named in PROVENANCE.items() if named[0].startswith(("template ", "digest "))}
+    assert changed - made <= naming
+    assert naming & changed, f"nothing that names {source} changed"
+    if field not in ("target_tokens", "end_sequence_id", "source_ids", "devices"):
+        assert naming == changed - made
+
+
+def test_what_a_template_says_of_the_weights_is_the_promoted_ones(tmp_path: Path) -> None:
+    """The last checkpoint's digest, not the first one's."""
+    promoted = receipt_of(tmp_path, trained()).checkpoint_lineage.promoted_checkpoint
+    assert hashlib.sha256(weights(4)).hexdigest() == promoted.object_digest
+
+
+def test_the_latest_promotion_is_the_one_that_counts(tmp_path: Path) -> None:
+    """Two promotions on one stream: the later one's checkpoint and label."""
+    first = events.CheckpointPromoted(checkpoint_id=checkpoint_id(1, 2), label="early", weights_sha256=b"w" * 32)
+    script = inserted(trained(), first, after=CHECKPOINT, nth=2)
+    lineage = receipt_of(tmp_path, script).checkpoint_lineage
+    assert ("small-final", 4) == (lineage.promoted_checkpoint_label, lineage.promoted_checkpoint.step)
