@@ -39,6 +39,10 @@ RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")
 Ledger = Annotated[
     Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")
 ]
+OptionalLedger = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="The ledger to derive it from; the usual one when no documents are given."),
+]
 Artifacts = Annotated[
     Path,
     typer.Option(
@@ -94,6 +98,18 @@ def opened(ledger: Path, run_id: str | None, as_of: int | None = None) -> "Run":
     if run_id is None:
         say(f"run {run.run_id} (the latest in {ledger})")
     return run
+
+
+def usual_ledger() -> Path:
+    """The ledger's folder for a command whose --ledger has no default, because leaving it out means something."""
+    return Path(os.environ.get("PSION_LEDGER_LEDGER") or from_pyproject(Path.cwd()).get("ledger") or LEDGER)
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def write_out(content: str, path: Path | None) -> None:
@@ -239,25 +255,37 @@ def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
 @guarded
 def verify(
     receipt: Annotated[Path, typer.Argument(metavar="FILE", help="A psion.pretrain_stage_receipt.v1.")],
-    ledger: Ledger = LEDGER,
+    config: Annotated[Path | None, typer.Option("--config", help="Its stage config.")] = None,
+    descriptor: Annotated[Path | None, typer.Option("--descriptor", help="The model descriptor.")] = None,
+    corpus: Annotated[Path | None, typer.Option("--corpus", help="The tokenized corpus manifest.")] = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="The sampling policy.")] = None,
+    profile: Annotated[
+        Literal["strict", "original"], typer.Option("--profile", help="Every fault, or the original's verdict alone.")
+    ] = "strict",
+    ledger: OptionalLedger = None,
     format: DocumentFormat = "rich",
 ) -> int:
-    """Derive a receipt again from its ledger, as of its basis, and name every field that differs."""
-    from psion_ledger import receipts
-    from psion_ledger.report import machine, show
+    """Check a receipt: against its ledger (it is derived again), against its documents, or both."""
+    from psion_ledger.report import documents, machine, show
 
-    try:
-        text = receipt.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{receipt}: cannot be read: {error.strerror}") from error
-    named = receipts.decode_receipt(text).run_id
-    with opened(ledger, named) as record:
-        found = receipts.verify_receipt(record, text)
+    given = [path for path in (config, descriptor, corpus, policy) if path is not None]
+    text = read_file(receipt)
+    found = None
+    if len(given) == 4:
+        found = documents.check(text, *map(read_file, given), profile=profile)
+    elif given or profile == "original":
+        raise UsageError("give all of --config, --descriptor, --corpus and --policy, or none to derive from a ledger")
+    if found is None or ledger is not None:
+        from psion_ledger import receipts
+
+        named = receipts.decode_receipt(text).run_id
+        with opened(ledger or usual_ledger(), named) as record:
+            found = documents.joined(found, receipts.verify_receipt(record, text))
     if format == "json":
         print(machine.document("psion_ledger.verification.v1", show.verification(found)))
     else:
-        show.print_verification(named, found)
-    return 1 if found.differences else 0
+        show.print_verification(found)
+    return 1 if found.findings else 0
 
 
 @app.command()
@@ -342,8 +370,8 @@ def main() -> None:
     except LedgerError as error:
         say(f"psion-ledger: {error}")
         sys.exit(error.exit_code)
-    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    app(default_map=dict.fromkeys(commands, defaults))
+    commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    app(default_map=dict.fromkeys(commands - {verify.__name__}, defaults))
 
 
 if __name__ == "__main__":

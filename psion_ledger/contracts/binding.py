@@ -31,10 +31,10 @@ class Contracts(msgspec.Struct, frozen=True, kw_only=True):
     sampling_plan: SamplingPlan
 
 
-def config_findings(contracts: Contracts) -> list[ContractFinding]:
+def config_findings(
+    config: PretrainStageConfig, descriptor: ModelDescriptor, corpus: TokenizedCorpus, policy: SamplingPolicy
+) -> list[ContractFinding]:
     """Every check of the original on the stage config, in its order; it stops at the first, this does not."""
-    config, descriptor = contracts.stage_config, contracts.model_descriptor
-    corpus, policy = contracts.tokenized_corpus, contracts.sampling_policy
     at, binding_digest = stage_config.ROLE + "#", tokenizer_binding_digest(descriptor.tokenizer_binding)
     objective = config.objective_config
     found = [*stage_config.header_rules(config)]
@@ -93,7 +93,7 @@ def check_contracts(contracts: Contracts) -> list[ContractFinding]:
         *descriptor_rules.rules(descriptor),
         *corpus_rules.rules(corpus),
         *mixture,
-        *config_findings(contracts),
+        *config_findings(contracts.stage_config, descriptor, corpus, policy),
         *_tokenizer_findings(descriptor, corpus),
         *_policy_findings(policy, corpus),
         *plan_against_model(plan, descriptor),

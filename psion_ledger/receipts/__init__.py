@@ -2,7 +2,13 @@
 
 from psion_ledger.receipts.derive import derive_receipt
 from psion_ledger.receipts.documents import PretrainStageReceipt
-from psion_ledger.receipts.verify import Difference, Verification, decode_receipt, record_receipt, verify_receipt
+from psion_ledger.receipts.verify import (
+    Difference,
+    Verification,
+    decode_receipt,
+    record_receipt,
+    verify_receipt,
+)
 
 __all__ = [
     "Difference",

@@ -10,8 +10,8 @@ from psion_ledger import catalog
 from psion_ledger.errors import LedgerError, QueryRefused
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run, open_run
-from psion_ledger.receipts import Verification
 from psion_ledger.replay import Replay
+from psion_ledger.report.documents import Check
 from psion_ledger.report.escape import plain
 from psion_ledger.report.facts import report_rows
 from psion_ledger.report.machine import jsonable
@@ -132,29 +132,26 @@ def _brief(value: Any) -> str:
     return shown[:16] if len(shown) == 64 else shown
 
 
-def verification(found: Verification) -> dict[str, Any]:
+def verification(found: Check) -> dict[str, Any]:
     """`psion_ledger.verification.v1` without its schema."""
     return {
-        "verdict": "FAIL" if found.differences else "PASS",
-        "recorded": found.recorded,
-        "basis_entries": found.basis_entries,
+        "verdict": "FAIL" if found.findings else "PASS",
+        "checked": found.checked,
         "findings": [
-            {"code": d.code, "pointer": d.pointer, "expected": d.expected, "actual": d.actual}
-            for d in found.differences
+            {"code": f.code, "pointer": f.pointer, "expected": f.expected, "actual": f.actual} for f in found.findings
         ],
     }
 
 
-def print_verification(run_id: str, found: Verification) -> None:
+def print_verification(found: Check) -> None:
     out = console()
-    verdict = "FAIL" if found.differences else "PASS"
-    basis = f"derived again as of {found.basis_entries} manifest entries"
-    known = "recorded in" if found.recorded else "never recorded in"
-    out.print(text(f"{verdict}  receipt {found.sha256[:16]}, {known} the ledger of run {run_id}, {basis}"))
-    for difference in found.differences:
-        out.print(text(f"{difference.pointer or '/'}  {difference.code}", "bold"))
-        out.print(text(f"  expected {difference.expected}"))
-        out.print(text(f"  found    {difference.actual}"))
+    out.print(text("FAIL" if found.findings else "PASS", "bold"))
+    for line in found.checked:
+        out.print(text(f"  {line}"))
+    for finding in found.findings:
+        out.print(text(f"{finding.pointer or '/'}  {finding.code}", "bold"))
+        out.print(text(f"  expected {finding.expected}"))
+        out.print(text(f"  found    {finding.actual}"))
 
 
 def print_replay(found: Replay) -> None:

@@ -139,9 +139,11 @@ def test_receipt_is_the_recorded_one_and_verifies(tmp_path: Path) -> None:
     path.write_text(done.stdout, encoding="utf-8")
     verified = fixture("verify", path, "--format", "json")
     assert json.loads(verified.stdout) == {
-        "schema": "psion_ledger.verification.v1", "verdict": "PASS", "recorded": True, "basis_entries": 3,
+        "schema": "psion_ledger.verification.v1",
+        "verdict": "PASS",
+        "checked": ["recorded in its ledger; derived again as of 3 manifest entries"],
         "findings": [],
-    }  # fmt: skip
+    }
     assert verified.returncode == 0
 
 
@@ -155,8 +157,8 @@ def test_verify_names_every_field_that_differs(tmp_path: Path) -> None:
     done = fixture("verify", path, "--format", "json")
     pointers = [finding["pointer"] for finding in json.loads(done.stdout)["findings"]]
     assert pointers == [
-        "/source_family_reports/1/mean_next_token_loss_milli",
-        "/replay_receipt/successful_replays",
+        "receipt#/source_family_reports/1/mean_next_token_loss_milli",
+        "receipt#/replay_receipt/successful_replays",
     ]
     assert done.returncode == 1
 

@@ -150,7 +150,8 @@ def test_the_originals_documents_hold_their_own_rules_and_are_bound() -> None:
     assert corpus_rules(contracts.tokenized_corpus) == []
     assert policy_rules(contracts.sampling_policy) == []
     assert plans.rules(contracts.sampling_plan) == []
-    assert config_findings(contracts) == []
+    given = (contracts.stage_config, contracts.model_descriptor, contracts.tokenized_corpus)
+    assert config_findings(*given, contracts.sampling_policy) == []
 
 
 def test_the_originals_splits_differ_in_length_so_no_plan_fits() -> None:
