@@ -5,7 +5,7 @@ A script is a list of (stream, step): an event to emit on that stream, or a func
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tests.documents import SEQUENCE_TOKENS, SOURCES, changed, small_contracts
 RUN_ID = "run-small"
 RANK0 = "t0001.r00000"
 FAMILY = "train.psion.decoder"
-ROLES = ("stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan")
+ROLES: tuple[events.ContractRole, ...] = ("stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan")
 Mark = Callable[[Path, log.Writer], object]
 Script = list[tuple[str, events.Event | Mark]]
 
@@ -87,7 +87,7 @@ def index_bytes(rows: list[dict[str, Any]]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def real_contracts(rows: list[dict[str, Any]] | None = None, **sizes: int) -> Contracts:
+def real_contracts(rows: list[dict[str, Any]] | None = None, **sizes: Any) -> Contracts:
     """`small_contracts` whose shard digests and index digest are those of the files that go with them."""
     contracts = small_contracts(run_id=RUN_ID, **sizes)
     digests: dict[str, object] = {}
@@ -113,7 +113,7 @@ def declared(contracts: Contracts) -> list[events.Event]:
         events.ContractDeclared(
             contract_role=role, schema_version=getattr(contracts, role).schema_version, sha256=sha256(text.encode()),
             document=text, path=None,
-        )  # type: ignore[arg-type]  # roles are literals
+        )
         for role, text in texts.items()
     ]  # fmt: skip
 
@@ -267,7 +267,8 @@ def beginning(
 ) -> Script:
     """Rank 0's first attempt up to the root checkpoint; `rows` stand in the index instead of the good ones."""
     run_started = events.RunStarted(
-        world_size=world, seeds=[events.Seed(name="order", value=7)], horizon_steps=contracts.sampling_plan.horizon_steps,
+        world_size=world, seeds=[events.Seed(name="order", value=7)],
+        horizon_steps=contracts.sampling_plan.horizon_steps,
         git_commit=None, git_dirty=None, versions=[events.Version(name="python", version="3.11")], isa="AVX2",
         threads_per_process=1,
         devices=[
@@ -354,7 +355,8 @@ def good_run(contracts: Contracts, world: int = 1, micro: int = 2) -> Script:
     """A finished run of one attempt."""
     script = beginning(contracts, world, micro) + joining(contracts, world, micro)
     steps = range(1, contracts.sampling_plan.horizon_steps + 1)
-    return script + training(contracts, 1, steps, checkpoint_id(1, 0), world, micro) + ending(contracts, 1, world, micro)
+    script += training(contracts, 1, steps, checkpoint_id(1, 0), world, micro)
+    return script + ending(contracts, 1, world, micro)
 
 
 def trained_run(
@@ -377,7 +379,8 @@ def resumed_run(contracts: Contracts) -> Script:
     second = "t0002.r00000"
 
     resumed: Script = [
-        (RANK0, close), (RANK0, seal), (second, opened(attempt=2)), (second, started(1, 2, 2, size, checkpoint_id(1, 2))),
+        (RANK0, close), (RANK0, seal), (second, opened(attempt=2)),
+        (second, started(1, 2, 2, size, checkpoint_id(1, 2))),
         (
             second,
             events.CheckpointLoaded(
@@ -394,31 +397,40 @@ def resumed_run(contracts: Contracts) -> Script:
     )
 
 
-def write_ledger(ledger: Path, script: Script, *, strict: bool = True) -> Path:
-    """Run a script through the real log and return the run's folder.
+def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True) -> Iterator[Path]:
+    """Run a script through the real log; after each of its steps, the run's folder as a reader then finds it.
 
     With `strict` off, marks that the broken run refuses (a receipt that cannot be derived) are passed over.
     A `stream_opened` of a later attempt pins what the attempt before left, as the real trainer's does.
     """
     folder = log.create_run(ledger, RUN_ID)
     writers: dict[str, log.Writer] = {}
-    for stream, step in script:
-        if stream not in writers:
-            assert isinstance(step, events.StreamOpened), f"{stream} must begin with stream_opened"
-            if step.role == "train" and step.attempt > 1 and not step.previous:
-                step = msgspec.structs.replace(step, previous=log.previous_ends(folder, step.attempt))
-            writers[stream] = log.open_writer(folder, step, stream=stream)
-        elif callable(step):
-            try:
-                step(folder, writers[stream])
-            except LedgerError:
-                if strict:
-                    raise
-        else:
-            writers[stream].emit(step)
-    for writer in writers.values():
-        writer.close()
-    return folder
+    try:
+        for stream, step in script:
+            if stream not in writers:
+                assert isinstance(step, events.StreamOpened), f"{stream} must begin with stream_opened"
+                if step.role == "train" and step.attempt > 1 and not step.previous:
+                    step = msgspec.structs.replace(step, previous=log.previous_ends(folder, step.attempt))
+                writers[stream] = log.open_writer(folder, step, stream=stream)
+            elif callable(step):
+                try:
+                    step(folder, writers[stream])
+                except LedgerError:
+                    if strict:
+                        raise
+            else:
+                writers[stream].emit(step)
+            yield folder
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def write_ledger(ledger: Path, script: Script, *, strict: bool = True) -> Path:
+    """Run a whole script through the real log and return the run's folder."""
+    for _ in written_step_by_step(ledger, script, strict=strict):
+        pass
+    return ledger / RUN_ID
 
 
 def place(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> int:
@@ -427,7 +439,9 @@ def place(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str 
     return places[nth]
 
 
-def edited(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None, **changes: Any) -> Script:
+def edited(
+    script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None, **changes: Any
+) -> Script:
     """The script with some fields of one event changed."""
     at = place(script, kind, nth, stream)
     name, event = script[at]

@@ -395,13 +395,17 @@ class Recorder:
 
 
 def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
-    """What is left after the promotion: dry replays, receipt, completion, finish; each on sealed events."""
+    """What is left after the promotion: dry replays, receipt, completion, finish; each on sealed events.
+
+    A replay that differs ends it there: such a run gets no receipt, and the audit that follows says why.
+    """
     if not past.stage_completed:
         recorder.writer.rotate()
         seal_in_child(recorder.run)
-        for _ in range(past.exact_replays, DRY_REPLAYS):
-            _replay_in_child(recorder.run, corpus)
+        equal = [_replay_in_child(recorder.run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
         seal_in_child(recorder.run)
+        if not all(equal):
+            return
         if not past.receipt_recorded:
             record_receipt(recorder.run, recorder.writer)
         complete_stage(recorder.run, recorder.writer)
@@ -410,16 +414,18 @@ def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
     seal_in_child(recorder.run)
 
 
-def _replay_in_child(run: Path, corpus: Path) -> None:
-    """A dry replay by a process that reopens contracts and shards. That it differs, the audit finds."""
+def _replay_in_child(run: Path, corpus: Path) -> bool:
+    """A dry replay by a process that reopens contracts and shards: whether it equalled training."""
     done = subprocess.run(
         [sys.executable, "-m", "psion_ledger", "replay", run.name, "--ledger", str(run.parent),
          "--corpus", str(corpus), "--record"],
         capture_output=True,
         text=True,
     )  # fmt: skip
-    if done.returncode not in (0, 1):
+    verdict = done.stdout.split(maxsplit=1)[:1]
+    if (done.returncode, verdict) not in ((0, ["exact"]), (1, ["differs"])):
         raise CannotDecide(f"run {run.name}: a dry replay failed: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
 def audit(run: Path, artifacts: Path, corpus: Path) -> int:

@@ -43,11 +43,19 @@ def decode_receipt(text: str | bytes) -> PretrainStageReceipt:
 
 
 def record_receipt(run_folder: Path, writer: Writer) -> ReceiptRecorded:
-    """Derive the receipt from the sealed entries alone, record it through `writer`, and return what was recorded."""
+    """Derive the receipt from the sealed entries alone, record it through `writer`, and return what was recorded.
+
+    Raises CannotDecide when the entries give none, or when no whole replay has equalled training: a receipt that
+    the original would refuse is not recorded.
+    """
     known = read(run_folder)
     basis = len(known.manifest.entries)
     with Run(read(run_folder, as_of=basis)) as run:
-        document = encode_document(derive_receipt(run))
+        receipt = derive_receipt(run)
+        if not receipt.replay_receipt.exact_replay_observed:
+            how = run.command(f"psion-ledger replay {run.run_id} --record")
+            raise CannotDecide(f"run {run.run_id}: no receipt without an exact replay, and none that differs: `{how}`")
+        document = encode_document(receipt)
         head = run.record.manifest.head()
     event = ReceiptRecorded(
         schema_version=SCHEMA_VERSION,

@@ -25,9 +25,7 @@ OTHER = sha256(b"other bytes")
 def audited(folder: Path, law: str) -> LawResult:
     """One law over the run in `folder`; its artifacts are looked for beside the ledger."""
     with Run(read(folder)) as run:
-        (result,) = audit(
-            run, require="replayed", select=[law], artifacts=folder.parent.parent / "artifacts"
-        ).laws
+        (result,) = audit(run, require="replayed", select=[law], artifacts=folder.parent.parent / "artifacts").laws
     return result
 
 

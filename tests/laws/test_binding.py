@@ -102,9 +102,7 @@ def test_a_contract_behind_the_first_batch_is_found(tmp_path: Path, contracts: C
         ("tokenized_corpus", "/replay_contract/stable_dataset_identity"),
     ],
 )
-def test_a_contract_for_another_dataset_is_found(
-    tmp_path: Path, contracts: Contracts, role: str, pointer: str
-) -> None:
+def test_a_contract_for_another_dataset_is_found(tmp_path: Path, contracts: Contracts, role: str, pointer: str) -> None:
     """One of the documents was made for another version of the corpus."""
     other = with_change(contracts, role, pointer, "small-corpus@2")
     assert findings(tmp_path, beginning(other), "dataset_identity_agrees") == [
@@ -187,15 +185,11 @@ def test_a_sequence_whose_documents_are_unknown_is_found(tmp_path: Path, contrac
         ("tokenizer_binding_digest", "2" * 64),
     ],
 )
-def test_an_objective_of_another_model_is_found(
-    tmp_path: Path, contracts: Contracts, name: str, value: object
-) -> None:
+def test_an_objective_of_another_model_is_found(tmp_path: Path, contracts: Contracts, name: str, value: object) -> None:
     """The objective was written for another context length, or another tokenizer."""
     expected = str(getattr(contracts.stage_config.objective_config, name))
     other = with_change(contracts, "stage_config", f"/objective_config/{name}", value)
-    assert findings(tmp_path, beginning(other), "objective_is_bound") == [
-        (name, 2, RANK0, expected, str(value))
-    ]
+    assert findings(tmp_path, beginning(other), "objective_is_bound") == [(name, 2, RANK0, expected, str(value))]
 
 
 def test_an_objective_of_another_kind_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -235,9 +229,7 @@ def test_a_split_without_a_plan_is_found(tmp_path: Path, contracts: Contracts) -
 def test_a_plan_with_another_seed_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The plan shuffles with a seed that the replay contract does not have."""
     other = with_change(contracts, "sampling_plan", "/sampler_seed", 8)
-    assert findings(tmp_path, beginning(other), "plan_keeps_the_replay_seed") == [
-        ("sampler_seed", 6, RANK0, "7", "8")
-    ]
+    assert findings(tmp_path, beginning(other), "plan_keeps_the_replay_seed") == [("sampler_seed", 6, RANK0, "7", "8")]
 
 
 @pytest.mark.parametrize(

@@ -124,18 +124,18 @@ def test_a_document_in_two_splits_is_found(tmp_path: Path, contracts: Contracts)
     rows = index_rows(contracts)
     train, validation = rows[16], rows[80]
     rows[80] = {**validation, "documents": train["documents"]}
-    assert findings(
-        tmp_path, trained_run(real_contracts(rows), rows=rows), "documents_stay_in_one_split"
-    ) == [("train/library_code/4 of asyncio", None, None, "one split", "train and validation")]
+    assert findings(tmp_path, trained_run(real_contracts(rows), rows=rows), "documents_stay_in_one_split") == [
+        ("train/library_code/4 of asyncio", None, None, "one split", "train and validation")
+    ]
 
 
 def test_a_document_without_a_name_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """What has no name cannot be told from a held-out document."""
     rows = index_rows(contracts)
     rows[16] = {**rows[16], "documents": [{"source_id": "json", "document_id": None, "tokens": 32}]}
-    assert findings(
-        tmp_path, trained_run(real_contracts(rows), rows=rows), "documents_stay_in_one_split"
-    ) == [("null of json", None, None, "one split", "train and train")]
+    assert findings(tmp_path, trained_run(real_contracts(rows), rows=rows), "documents_stay_in_one_split") == [
+        ("null of json", None, None, "one split", "train and train")
+    ]
 
 
 def first_drawn(contracts: Contracts) -> int:
@@ -211,9 +211,7 @@ def test_a_set_that_was_measured_otherwise_is_found(
 ) -> None:
     """An evaluation leaves out sequences or tokens of a set, or calls its split something else."""
     script = edited(trained_run(contracts), events.SplitLossMeasured, nth=OF_SET, **changes)
-    assert findings(tmp_path, script, "evaluations_measure_declared_sets") == [
-        (SET, 25, RANK0, DECLARED, actual)
-    ]
+    assert findings(tmp_path, script, "evaluations_measure_declared_sets") == [(SET, 25, RANK0, DECLARED, actual)]
 
 
 def test_a_half_evaluation_of_an_earlier_attempt_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -320,9 +318,7 @@ def test_a_step_that_is_not_finite_is_found(
     script = edited(trained_run(contracts), events.StepCompleted, **changes)
     # Sealed: DuckDB reads floats of Parquet otherwise than Arrow's.
     script += [(RANK0, close), (RANK0, seal)]
-    assert findings(tmp_path, script, "losses_are_finite") == [
-        ("step 1 of rank 0", 18, RANK0, "finite", actual)
-    ]
+    assert findings(tmp_path, script, "losses_are_finite") == [("step 1 of rank 0", 18, RANK0, "finite", actual)]
 
 
 @pytest.mark.parametrize(

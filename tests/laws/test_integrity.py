@@ -57,9 +57,7 @@ def flipped(path: Path) -> None:
 def test_one_flipped_bit_of_a_segment_is_found(tmp_path: Path, good: Path) -> None:
     """A disk turns over one bit of a sealed file."""
     file = step_file(good)
-    found = findings_after(
-        tmp_path, good, lambda folder: flipped(folder / file.path), "files_hold_their_digests"
-    )
+    found = findings_after(tmp_path, good, lambda folder: flipped(folder / file.path), "files_hold_their_digests")
     actual = sha256_file(tmp_path / "ledger" / RUN_ID / file.path).hex()
     assert found == [(file.path, 0, RANK0, file.sha256, actual)]
 
@@ -67,9 +65,7 @@ def test_one_flipped_bit_of_a_segment_is_found(tmp_path: Path, good: Path) -> No
 def test_a_deleted_segment_is_missing(tmp_path: Path, good: Path) -> None:
     """Somebody deletes a file that the manifest names."""
     file = step_file(good)
-    found = findings_after(
-        tmp_path, good, lambda folder: (folder / file.path).unlink(), "files_hold_their_digests"
-    )
+    found = findings_after(tmp_path, good, lambda folder: (folder / file.path).unlink(), "files_hold_their_digests")
     assert found == [(file.path, 0, RANK0, file.sha256, "missing")]
 
 
@@ -238,9 +234,7 @@ def test_a_stream_opened_twice_is_found(tmp_path: Path, contracts: Contracts) ->
 def test_a_stream_of_another_attempt_than_its_name_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A stream named after attempt 1 says that it is attempt 3's."""
     script = edited(trained_run(contracts), events.StreamOpened, attempt=3)
-    assert findings(tmp_path, script, "streams_open_once") == [
-        (RANK0, 0, RANK0, OPENED, "train attempt 3 rank 0")
-    ]
+    assert findings(tmp_path, script, "streams_open_once") == [(RANK0, 0, RANK0, OPENED, "train attempt 3 rank 0")]
 
 
 def test_a_verification_in_a_train_streams_name_is_found(tmp_path: Path, contracts: Contracts) -> None:

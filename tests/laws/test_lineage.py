@@ -75,9 +75,7 @@ def test_resuming_at_another_step_than_the_checkpoints_is_found(
     ]
 
 
-def test_a_finished_run_that_never_loaded_its_checkpoint_is_found(
-    tmp_path: Path, contracts: Contracts
-) -> None:
+def test_a_finished_run_that_never_loaded_its_checkpoint_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The second attempt names a checkpoint, trains to the end, and never read it."""
     script = without(resumed_run(contracts), events.CheckpointLoaded)
     found = "a0001-s000002: weights not loaded, step 2, position 16"
@@ -130,9 +128,7 @@ def test_a_first_attempt_that_skips_ahead_is_found(tmp_path: Path, contracts: Co
     ]
 
 
-def test_killed_before_the_root_checkpoint_an_attempt_begins_from_nothing(
-    tmp_path: Path, contracts: Contracts
-) -> None:
+def test_killed_before_the_root_checkpoint_an_attempt_begins_from_nothing(tmp_path: Path, contracts: Contracts) -> None:
     """The first attempt died while it measured step 0; the second has nothing to load."""
     script = [*beginning(contracts)[:-3], (RANK0, close), (RANK0, seal), (SECOND, opened(attempt=2))]
     script.append((SECOND, started(1, 2, 0, 8, None)))
@@ -141,9 +137,7 @@ def test_killed_before_the_root_checkpoint_an_attempt_begins_from_nothing(
 
 def test_a_checkpoint_id_used_twice_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The second attempt writes a checkpoint under the first one's id: which is meant?"""
-    script = edited(
-        resumed_run(contracts), events.CheckpointWritten, stream=SECOND, checkpoint_id=checkpoint_id(1, 2)
-    )
+    script = edited(resumed_run(contracts), events.CheckpointWritten, stream=SECOND, checkpoint_id=checkpoint_id(1, 2))
     assert findings(tmp_path, script, "checkpoint_ids_are_unique") == [
         ("a0001-s000002", 27, RANK0, "written once", "written 2 times"),
         ("a0001-s000002", 14, SECOND, "written once", "written 2 times"),
@@ -152,9 +146,7 @@ def test_a_checkpoint_id_used_twice_is_found(tmp_path: Path, contracts: Contract
 
 def test_a_checkpoint_of_an_unknown_parent_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A checkpoint descends from weights that this run never wrote."""
-    script = edited(
-        trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id="downloaded"
-    )
+    script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id="downloaded")
     assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
         ("a0001-s000002", 27, RANK0, "downloaded, before step 2", "never written")
     ]
@@ -169,9 +161,7 @@ def test_a_checkpoint_of_a_later_parent_is_found(tmp_path: Path, contracts: Cont
     ]
 
 
-@pytest.mark.parametrize(
-    ("started_at_ns", "durable_at_ns"), [(3_000_000_000, 2_000_000_000), (1_000_000_000, 2**62)]
-)
+@pytest.mark.parametrize(("started_at_ns", "durable_at_ns"), [(3_000_000_000, 2_000_000_000), (1_000_000_000, 2**62)])
 def test_a_checkpoint_recorded_before_it_was_durable_is_found(
     tmp_path: Path, contracts: Contracts, started_at_ns: int, durable_at_ns: int
 ) -> None:
@@ -249,9 +239,7 @@ def test_a_root_that_is_not_the_beginning_is_found(tmp_path: Path, contracts: Co
 def test_checkpoints_without_a_root_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """Every checkpoint has a parent, so the first weights are of unknown origin."""
     script = edited(beginning(contracts), events.CheckpointWritten, parent_checkpoint_id="downloaded")
-    assert findings(tmp_path, script, "one_root_checkpoint") == [
-        ("roots", None, None, "1 root, at step 0", "0 roots")
-    ]
+    assert findings(tmp_path, script, "one_root_checkpoint") == [("roots", None, None, "1 root, at step 0", "0 roots")]
 
 
 def weights_file(tmp_path: Path) -> Path:

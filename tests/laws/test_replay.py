@@ -40,11 +40,7 @@ def with_ids(contracts: Contracts, changes: dict[int, int]) -> Script:
 
 def place_of(contracts: Contracts, family: str, nth: int = 0) -> int:
     """Where in the first batch a sequence of the family stands."""
-    (own,) = (
-        f
-        for f in contracts.sampling_plan.families
-        if f.split_kind == "train" and f.source_family_id == family
-    )
+    (own,) = (f for f in contracts.sampling_plan.families if f.split_kind == "train" and f.source_family_id == family)
     ids = batch(contracts, 1, 1, 2, 0).sequence_ids
     return [at for at, i in enumerate(ids) if own.first_sequence_id <= i < own.end_sequence_id][nth]
 
@@ -161,9 +157,7 @@ def test_a_divisor_that_is_not_the_target_tokens_is_found(tmp_path: Path, contra
 
 def test_ranks_with_other_divisors_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """One rank divided by its own target tokens, not by the step's."""
-    script = edited(
-        trained_run(contracts, world=2), events.StepCompleted, nth=1, stream=RANK1, loss_divisor_tokens=124
-    )
+    script = edited(trained_run(contracts, world=2), events.StepCompleted, nth=1, stream=RANK1, loss_divisor_tokens=124)
     assert findings(tmp_path, script, "loss_divisors_are_target_tokens") == [
         ("step 2", 21, RANK0, "divisor 248", "divisor 124 to 248")
     ]
@@ -190,9 +184,7 @@ def test_positions_with_a_gap_or_an_overlap_are_found(
     tmp_path: Path, contracts: Contracts, first: int, end: int, actual: str
 ) -> None:
     """The second batch of step 1 does not stand at positions 4 to 7."""
-    script = edited(
-        trained_run(contracts), events.BatchReplayed, nth=1, first_position=first, end_position=end
-    )
+    script = edited(trained_run(contracts), events.BatchReplayed, nth=1, first_position=first, end_position=end)
     assert findings(tmp_path, script, "positions_tile") == [
         ("step 1", 16, RANK0, "positions 0 to 7, each once", actual)
     ]
@@ -230,17 +222,13 @@ def test_a_batch_recorded_twice_is_found(tmp_path: Path, contracts: Contracts) -
     ]
 
 
-@pytest.mark.parametrize(
-    ("loss", "actual"), [(5.25, "2 losses, 5.25 to 5.5"), (math.nan, "2 losses, 5.5 to nan")]
-)
+@pytest.mark.parametrize(("loss", "actual"), [(5.25, "2 losses, 5.25 to 5.5"), (math.nan, "2 losses, 5.5 to nan")])
 def test_ranks_that_disagree_on_the_loss_are_found(
     tmp_path: Path, contracts: Contracts, loss: float, actual: str
 ) -> None:
     """The all-reduce gave one rank another number."""
     script = edited(trained_run(contracts, world=2), events.StepCompleted, stream=RANK1, loss_nats=loss)
-    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [
-        ("step 1", 18, RANK0, "one loss", actual)
-    ]
+    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [("step 1", 18, RANK0, "one loss", actual)]
 
 
 def test_a_step_that_one_rank_lacks_is_found(tmp_path: Path, contracts: Contracts) -> None:

@@ -161,9 +161,7 @@ def with_record(script: Script, mark: Callable[[Path, log.Writer], object]) -> S
 
 def test_a_receipt_with_a_typed_in_value_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """Somebody betters a loss in the receipt before it is recorded."""
-    mark = altered(
-        lambda receipt: changed(receipt, {"/source_family_reports/0/mean_next_token_loss_milli": 4})
-    )
+    mark = altered(lambda receipt: changed(receipt, {"/source_family_reports/0/mean_next_token_loss_milli": 4}))
     assert findings(tmp_path, with_record(good_run(contracts), mark), "receipts_rederive") == [
         ("/source_family_reports/0/mean_next_token_loss_milli", 41, RANK0, "5001", "4")
     ]
@@ -176,9 +174,7 @@ def test_a_receipt_on_a_basis_that_is_not_there_is_found(tmp_path: Path, contrac
         known = read(folder)
         with Run(known) as run:
             document = encode_document(derive_receipt(run))
-        writer.emit(
-            msgspec.structs.replace(a_receipt(document), basis_entries=7, basis_head=known.manifest.head())
-        )
+        writer.emit(msgspec.structs.replace(a_receipt(document), basis_entries=7, basis_head=known.manifest.head()))
 
     assert findings(tmp_path, with_record(good_run(contracts), mark), "receipts_rederive") == [
         ("/", 41, RANK0, "7 manifest entries", "3 entries")
@@ -264,16 +260,13 @@ def test_a_second_start_is_found(tmp_path: Path, contracts: Contracts) -> None:
     script = beginning(contracts)
     again = script[place(script, events.StageStarted)][1]
     assert isinstance(again, events.StageStarted)
-    assert findings(
-        tmp_path, inserted(script, again, after=events.StageStarted), "stage_program_is_followed"
-    ) == [
+    assert findings(tmp_path, inserted(script, again, after=events.StageStarted), "stage_program_is_followed") == [
         (
             "InvalidInitialStage",
             9,
             RANK0,
             "a transition of the stage program",
-            "InvalidInitialStage: a program starts once, with pretrain or general_sft; "
-            "not with pretrain as stage 1",
+            "InvalidInitialStage: a program starts once, with pretrain or general_sft; not with pretrain as stage 1",
         )
     ]
 

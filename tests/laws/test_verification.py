@@ -183,9 +183,7 @@ def test_a_completion_after_an_exact_pass_holds(tmp_path: Path, contracts: Contr
 def test_a_completion_without_a_replay_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The stage was completed, and nothing was ever replayed."""
     script = completing(contracts, passes=[], late=[])
-    assert findings(tmp_path, script, "replay_was_exact") == [
-        (STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")
-    ]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")]
 
 
 def test_a_completion_after_an_aborted_replay_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -199,18 +197,14 @@ def test_a_completion_after_an_aborted_replay_is_found(tmp_path: Path, contracts
 def test_a_replay_after_the_completion_comes_too_late(tmp_path: Path, contracts: Contracts) -> None:
     """The stage was completed first, and replayed when somebody asked."""
     script = completing(contracts, passes=[], late=verification(contracts, "first"))
-    assert findings(tmp_path, script, "replay_was_exact") == [
-        (STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")
-    ]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")]
 
 
 def test_a_later_replay_that_differs_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """An exact pass came before, and another one since shows other tokens."""
     late = edited(verification(contracts, "second"), events.BatchReplayed, token_sha256=OTHER)
     script = completing(contracts, passes=verification(contracts, "first"), late=late)
-    assert findings(tmp_path, script, "replay_was_exact") == [
-        (STAGE, 41, RANK0, EXACT, "1 exact, 1 that differ")
-    ]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 41, RANK0, EXACT, "1 exact, 1 that differ")]
 
 
 @pytest.mark.parametrize("changes", [{"method": "order"}, {"sample_bps": 9999}, {"first_step": 2}])
@@ -231,13 +225,9 @@ def test_a_pass_over_steps_that_were_trained_anew_is_not_exact(tmp_path: Path, c
     first = beginning(contracts) + training(contracts, 1, range(1, 5), checkpoint_id(1, 0))
     script = without(first, events.CheckpointWritten, nth=2) + verification(contracts, "first")
     second = resumed_run(contracts)
-    script += second[
-        place(second, events.StreamOpened, stream=SECOND) - 2 : place(second, events.CheckpointPromoted)
-    ]
+    script += second[place(second, events.StreamOpened, stream=SECOND) - 2 : place(second, events.CheckpointPromoted)]
     script += [(SECOND, completion()), (SECOND, close), (SECOND, seal)]
-    assert findings(tmp_path, script, "replay_was_exact") == [
-        (STAGE, 15, SECOND, EXACT, "0 exact, 0 that differ")
-    ]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 15, SECOND, EXACT, "0 exact, 0 that differ")]
 
 
 def here(tmp_path: Path, contracts: Contracts) -> None:
@@ -267,16 +257,12 @@ def test_a_batch_in_another_order_than_the_contracts_is_found(tmp_path: Path, co
     ]
 
 
-def test_a_batch_that_the_contracts_give_and_training_lacks_is_found(
-    tmp_path: Path, contracts: Contracts
-) -> None:
+def test_a_batch_that_the_contracts_give_and_training_lacks_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """Training left a batch out."""
     here(tmp_path, contracts)
     script = without(trained_run(contracts), events.BatchReplayed, nth=3)
     expected = f"step 2 with tokens {training_tokens(contracts, 2, 1)}"
-    assert findings(tmp_path, script, "replay_here_agrees") == [
-        ("position 12", None, None, expected, "no batch")
-    ]
+    assert findings(tmp_path, script, "replay_here_agrees") == [("position 12", None, None, expected, "no batch")]
 
 
 def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -285,9 +271,7 @@ def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contrac
     extra = batch(contracts, 2, 1, 2, 1, first_position=40, end_position=44)
     script = inserted(trained_run(contracts), extra, after=events.BatchReplayed, nth=3)
     actual = f"step 2 with tokens {training_tokens(contracts, 2, 1)}"
-    assert findings(tmp_path, script, "replay_here_agrees") == [
-        ("position 40", 21, RANK0, "no such batch", actual)
-    ]
+    assert findings(tmp_path, script, "replay_here_agrees") == [("position 40", 21, RANK0, "no such batch", actual)]
 
 
 def test_a_step_in_flight_is_not_replayed_yet(tmp_path: Path, contracts: Contracts) -> None:

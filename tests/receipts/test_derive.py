@@ -153,9 +153,16 @@ def test_without_a_replay_none_is_claimed(tmp_path: Path) -> None:
 def test_one_pass_that_differs_is_no_success_and_spoils_the_other(tmp_path: Path) -> None:
     """One digest of one of its batches is another's."""
     script = edited(good_run(CONTRACTS), events.BatchReplayed, 0, "v.second", token_sha256=bytes(32))
-    replay = receipt_of(tmp_path, script).replay_receipt
+    replay = receipt_of(tmp_path, script, strict=False).replay_receipt
     assert (1, False) == (replay.successful_replays, replay.exact_replay_observed)
     assert "not every pass equalled training" in replay.summary
+
+
+def test_a_receipt_without_an_exact_replay_is_not_recorded(tmp_path: Path) -> None:
+    """One of two passes differs: the original would refuse the receipt, and so the stage is not completed."""
+    script = edited(good_run(CONTRACTS), events.BatchReplayed, 0, "v.second", token_sha256=bytes(32))
+    with pytest.raises(CannotDecide, match="no receipt without an exact replay"):
+        write_ledger(tmp_path, script)
 
 
 @pytest.mark.parametrize(

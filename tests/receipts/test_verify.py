@@ -26,7 +26,7 @@ from psion_ledger.receipts.verify import compare
 from psion_ledger.record import read
 from psion_ledger.replay import record_replay
 from tests.documents import changed
-from tests.ledgers import RANK0, RUN_ID, Mark, Script, good_run, real_contracts, record, write_ledger, write_shards
+from tests.ledgers import RANK0, RUN_ID, Mark, Script, good_run, real_contracts, record, seal, write_ledger, write_shards
 from tests.receipts.good_receipt import pointers
 
 CONTRACTS = real_contracts()
@@ -75,8 +75,10 @@ def test_a_receipt_is_recorded_with_its_basis(good: Path, run: Run, text: bytes)
 
 def test_a_receipt_rests_on_sealed_entries_alone(tmp_path: Path) -> None:
     """A replay whose stream is not sealed yet is not in it, though it is in the record."""
-    script = [step for step in good_run(CONTRACTS) if step != (RANK0, record)]
-    at = [n for n, (_, step) in enumerate(script) if getattr(step, "__name__", "") == "seal"][1]
+    script = good_run(CONTRACTS)
+    between = [n for n, (stream, _) in enumerate(script) if stream == "v.second"][0]
+    script = [*script[:between], (RANK0, seal), *script[between:]]
+    at = [n for n, (_, step) in enumerate(script) if getattr(step, "__name__", "") == "seal"][2]
     recorded: list[events.ReceiptRecorded] = []
 
     def keep(folder: Path, writer: log.Writer) -> None:
@@ -84,7 +86,7 @@ def test_a_receipt_rests_on_sealed_entries_alone(tmp_path: Path) -> None:
 
     write_ledger(tmp_path, [*script[:at], (RANK0, keep)])
     replays = decode_receipt(recorded[0].document).replay_receipt.successful_replays
-    assert (0, 1) == (replays, recorded[0].basis_entries)
+    assert (1, 2) == (replays, recorded[0].basis_entries)
     with open_run(tmp_path, RUN_ID) as opened:
         assert 2 == derive_receipt(opened).replay_receipt.successful_replays
 

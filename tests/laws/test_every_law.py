@@ -1,0 +1,136 @@
+"""What must hold of every law there is: it passes good ledgers, something breaks it, and its header is true."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from psion_ledger import catalog, evidence
+from psion_ledger.audit import FAMILIES, LEVELS, Audit, audit
+from psion_ledger.ledger import Run
+from psion_ledger.record import read
+from tests.laws.copies import EVIDENCE, RECORDED
+from tests.ledgers import RUN_ID
+
+LAWS = pytest.mark.parametrize("law", catalog.laws(), ids=lambda law: law.name)
+NAMES = frozenset(law.name for law in catalog.laws())
+
+
+def audited(folder: Path, artifacts: Path, corpus: Path | None = None) -> Audit:
+    with Run(read(folder)) as run:
+        return audit(run, require="replayed", artifacts=artifacts, corpus=corpus)
+
+
+def statuses(found: Audit) -> dict[str, str]:
+    return {law.name: law.status for law in found.laws}
+
+
+@pytest.mark.parametrize("name", ["good", "two_ranks", "resumed"])
+def test_every_law_holds_on_a_good_run(name: str, artifacts: Path, request: pytest.FixtureRequest) -> None:
+    """With shards and weights at hand every law is examined and held, but that of many ranks on one."""
+    found = audited(request.getfixturevalue(name), artifacts)
+    other = {"ranks_agree_on_the_loss": "not_applicable"} if name != "two_ranks" else {}
+    assert statuses(found) == dict.fromkeys(NAMES, "held") | other
+    assert [law.name for law in found.laws if law.status == "held" and law.examined == 0] == []
+    assert (found.verdict, found.level, found.unproven) == ("PASS", "replayed", [])
+
+
+def test_evidence_that_is_not_at_hand_is_skipped_with_its_reason(good: Path, tmp_path: Path) -> None:
+    """A ledger without its artifacts: two laws are skipped, and say what to pass."""
+    found = audited(good, tmp_path)
+    assert {law.name: law.reason for law in found.laws if law.status == "skipped"} == {
+        "promoted_files_hold_their_digests": (
+            f"the promoted checkpoint's files are not at hand ({tmp_path / RUN_ID}): pass --artifacts"
+        ),
+        "replay_here_agrees": f"the corpus is not at hand ({tmp_path / RUN_ID / 'corpus'}): pass --corpus",
+    }
+    assert (found.verdict, found.level) == ("UNPROVEN", "accounted")
+
+
+def broken_in(path: Path) -> set[str]:
+    """The laws that a module's tests break: those whose findings they ask for."""
+    return {
+        argument.value
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("findings", "findings_after")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and argument.value in NAMES
+    }
+
+
+def test_every_law_has_a_test_that_breaks_it() -> None:
+    """A new law needs a ledger that breaks it, in the module of its family."""
+    broken = {family: broken_in(Path(__file__).with_name(f"test_{family}.py")) for family in FAMILIES}
+    broken["replay"] |= broken_in(Path(__file__).with_name("test_verification.py"))
+    families = {family: {law.name for law in catalog.laws() if law.header["family"] == family} for family in FAMILIES}
+    assert broken == families
+
+
+def sources(name: str) -> set[str]:
+    """What a relation is made of in the end: event kinds, and what is known of the record."""
+    views = {view.name: view for view in catalog.views()}
+    if name not in views:
+        return {name}
+    direct = (views[name].words & (RECORDED | EVIDENCE)) - {name}
+    return set().union(*(sources(word) for word in direct))
+
+
+@pytest.mark.parametrize("law", [law for law in catalog.laws() if "applies" in law.header], ids=lambda law: law.name)
+def test_a_law_is_not_applicable_by_promised_facts_alone(law: catalog.Query) -> None:
+    """What a run did cannot make a law inapplicable; only what it promised beforehand can."""
+    assert sources(law.header["applies"]) <= {"contract_declared", "run_started", "stage_started"}
+
+
+@LAWS
+def test_a_laws_header_is_whole(law: catalog.Query) -> None:
+    """Name, one sentence, family (its folder), level and population, and no key that nothing reads."""
+    required, optional = {"name", "law", "family", "level", "over"}, {"applies", "needs"}
+    assert required <= law.header.keys() <= required | optional
+    assert law.path == f"invariants/{law.header['family']}/{law.name}.sql"
+    assert law.header["family"] in FAMILIES
+    assert law.header["level"] in LEVELS
+    assert {law.header["over"], law.header.get("applies", "contracts")} <= RECORDED | EVIDENCE
+    assert law.header.get("needs", "replay_here") in EVIDENCE
+    assert re.fullmatch(r"[A-Z].*\.", law.header["law"])
+    assert re.search(r"[.!?] [A-Z]", law.header["law"]) is None, "one sentence"
+
+
+@LAWS
+def test_a_law_returns_a_finding_in_order(law: catalog.Query, good: Path) -> None:
+    """Five columns under their names, and an order that does not change from run to run."""
+    with Run(read(good)) as run:
+        run.relate(law.words)
+        for name in law.words & EVIDENCE:
+            run.con.register(name, evidence.SCHEMAS[name].empty_table())
+        described = run.con.sql(f"describe {law.sql}").fetchall()
+    assert [(row[0], row[1]) for row in described] == [
+        ("subject", "VARCHAR"),
+        ("event_seq", "BIGINT"),
+        ("stream", "VARCHAR"),
+        ("expected", "VARCHAR"),
+        ("actual", "VARCHAR"),
+    ]
+    one_row = law.header["over"] in ("sampling_plan", "sampling_policy", "stage_config")
+    assert one_row or re.search(r"^order by ", law.sql, re.MULTILINE)
+
+
+# Comparisons that NULL slips through, and what other engines do not have.
+FORBIDDEN = (
+    "<>", "!=", " not in ", "//", "len(", "list_", "lambda", "arg_max", "arg_min", "asof ", "group by all",
+    "order by all", "qualify ",
+)  # fmt: skip
+
+
+@LAWS
+def test_a_law_is_sql_that_others_have_too(law: catalog.Query) -> None:
+    """A law compares NULL-safely, and leaves DuckDB's own words to the materialised views."""
+    assert [word for word in FORBIDDEN if word in law.sql.lower()] == []
+
+
+def test_only_materialised_views_use_integer_division() -> None:
+    """`//` is DuckDB's own; views that every law may read through do without it."""
+    plain = [view for view in catalog.views() if view.header.get("materialise") != "true"]
+    assert [view.name for view in plain if "//" in view.sql] == []

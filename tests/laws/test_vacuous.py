@@ -1,0 +1,71 @@
+"""No law passes on nothing: where its population is empty it is vacuous, and the verdict UNPROVEN."""
+
+from pathlib import Path
+
+import pytest
+
+from psion_ledger import catalog
+from psion_ledger.audit import LEVELS, Audit, audit
+from psion_ledger.contracts import Contracts
+from psion_ledger.ledger import Run
+from psion_ledger.record import read
+from tests.laws.copies import RECORDED, CopiedRun, Copies, empty
+from tests.ledgers import RANK0, RUN_ID, beginning, opened, write_ledger
+
+# What must be empty with a law's population: else what is left over has no counterpart, which is a violation.
+WITH_IT: dict[str, tuple[str, ...]] = {
+    "consumed_sources_are_capped": ("source_consumption",),
+    "every_split_family_is_reported": ("final_split_loss",),
+    "family_draws_match_the_plan": ("family_sequences",),
+    "family_shares_are_within_caps": ("family_consumption",),
+    "index_covers_the_plan": ("indexed_families",),
+    "measurements_are_declared": ("measurements",),
+    "promoted_files_hold_their_digests": ("promoted_checkpoint",),
+    "steps_are_dense": ("batch_rollup", "train_steps"),
+    "streams_have_ends": ("stream_pins",),
+}
+# Without a completed step there is nothing to derive, so these are skipped before they are vacuous.
+SKIPPED = ("replay_here_agrees",)
+
+
+@pytest.mark.parametrize("law", [law for law in catalog.laws() if law.name not in SKIPPED], ids=lambda law: law.name)
+def test_a_law_over_nothing_is_vacuous(resumed_copies: Copies, two_rank_copies: Copies, law: catalog.Query) -> None:
+    """A law's population is emptied and everything else is there: it neither holds nor is violated."""
+    copies = two_rank_copies if law.header.get("applies") == "many_ranks" else resumed_copies
+    con = copies.connect(RECORDED)
+    for name in (law.header["over"], *WITH_IT.get(law.name, ())):
+        if name in RECORDED:
+            empty(con, name)
+    (level,) = (level for level in LEVELS if level == law.header["level"])
+    found = audit(CopiedRun(copies, con), require=level, select=[law.name], artifacts=copies.artifacts)
+    assert [(result.status, result.examined, result.findings) for result in found.laws] == [("vacuous", 0, [])]
+    assert (found.verdict, found.exit_code) == ("UNPROVEN", 3)
+    assert found.unproven == [f"examined nothing: {law.name}"]
+
+
+def audited(folder: Path, artifacts: Path) -> Audit:
+    with Run(read(folder)) as run:
+        return audit(run, require="replayed", artifacts=artifacts)
+
+
+def test_a_run_that_only_opened_its_stream_proves_nothing(tmp_path: Path, artifacts: Path) -> None:
+    """Nothing was promised or done: what is there is intact, and all else is vacuous."""
+    found = audited(write_ledger(tmp_path, [(RANK0, opened())]), artifacts)
+    there = {"contracts_are_declared_once": "held", "no_gap_is_recorded": "held", "streams_are_dense": "held"}
+    there |= {"streams_have_ends": "held", "streams_open_once": "held"}
+    unpromised = {"code_share_is_within_policy": "not_applicable", "ranks_agree_on_the_loss": "not_applicable"}
+    underivable = {"replay_here_agrees": "skipped"}
+    assert {law.name: law.status for law in found.laws} == (
+        {law.name: "vacuous" for law in catalog.laws()} | there | unpromised | underivable
+    )
+    assert (found.verdict, found.exit_code) == ("UNPROVEN", 3)
+
+
+def test_a_replay_of_nothing_is_unproven(tmp_path: Path, artifacts: Path, contracts: Contracts) -> None:
+    """The corpus is at hand and no step is completed: the audit says that there is nothing to replay."""
+    found = audited(write_ledger(tmp_path, beginning(contracts)), artifacts)
+    reason = (
+        f"the batches could not be re-derived: run {RUN_ID}: no step is completed yet, so there is nothing to replay"
+    )
+    assert [law.reason for law in found.laws if law.name == "replay_here_agrees"] == [reason]
+    assert (found.verdict, reason in found.unproven) == ("UNPROVEN", True)

@@ -1,0 +1,299 @@
+"""SQL that anybody brings: it reads the run's relations, and no way leads to a file, a setting or another row."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from psion_ledger import ledger, open_run
+from psion_ledger.errors import LimitHit, QueryRefused
+from psion_ledger.ledger import Run
+from tests.ledgers import RUN_ID, good_run, real_contracts, resumed_run, write_ledger
+
+CONTRACTS = real_contracts()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger, and beside it a file that nobody may read or overwrite."""
+    made = tmp_path_factory.mktemp("sandbox")
+    write_ledger(made / "ledger", good_run(CONTRACTS))
+    (made / "secret.csv").write_text("word\nswordfish\n")
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Iterator[Run]:
+    with open_run(folder / "ledger", RUN_ID) as opened:
+        yield opened
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+FACTS = """
+    select (select count(*) from batch_rollup), (select sum(positions) from batch_rollup),
+      (select count(*) from step_completed), (select count(*) from duckdb_tables()),
+      (select count(*) from duckdb_views()), (select count(*) from duckdb_databases()),
+      current_setting('memory_limit'), current_setting('threads'), current_setting('enable_external_access'),
+      current_setting('lock_configuration'), current_setting('allowed_paths')::text,
+      current_setting('temp_directory'), current_setting('python_enable_replacements')
+"""
+
+WRITING = [
+    "copy (select 1) to '{folder}/out.csv'",
+    "copy batch_rollup to '{folder}/secret.csv'",
+    "with x as (copy (select 1) to '{folder}/out.csv') select * from x",
+    "with x as (copy (select 1) to '{folder}/secret.csv') select 1",
+    "select * from (with x as (copy (select 1) to '{folder}/out.csv') select * from x)",
+    "with x as (delete from batch_rollup returning *) select * from x",
+    "with x as (insert into batch_rollup select * from batch_rollup returning *) select * from x",
+    "with x as (update batch_rollup set step = 99 returning *) select count(*) from x",
+    "with x as (delete from step_completed returning *) select * from x",
+    "with x as (merge into batch_rollup using (select 1 as step) as s using (step) when matched then delete) select 1",
+    "select * from batch_rollup union all (with x as (delete from batch_rollup returning *) select * from x)",
+    "insert into batch_rollup select * from batch_rollup",
+    "update batch_rollup set step = 99",
+    "delete from batch_rollup",
+    "truncate batch_rollup",
+    "drop view train_batches",
+    "drop table batch_rollup",
+    "alter table batch_rollup rename to x",
+    "create table x as select 1",
+    "create temp table x as select 1",
+    "create or replace temp view train_batches as select 1",
+    "create macro x(a) as a",
+    "create sequence x",
+    "create type x as enum ('a')",
+    "create secret x (type s3, key_id 'a', secret 'b')",
+    "export database '{folder}/out'",
+    "attach '{folder}/out.db'",
+    "attach ':memory:' as x",
+    "detach memory",
+    "use memory",
+    "checkpoint",
+    "vacuum",
+    "analyze",
+    "select * into x from batch_rollup",
+    "select * from enable_logging(storage = 'file', storage_config = {{'path': '{folder}/out'}})",
+    "call enable_logging()",
+    "select * from enable_profiling(save_location = '{folder}/out')",
+    "pragma enable_profiling",
+    "pragma profiling_output = '{folder}/out'",
+    "explain analyze copy (select 1) to '{folder}/out.csv'",
+    "select * from query('copy (select 1) to ''{folder}/out.csv''')",
+]
+READING = [
+    "select * from '{folder}/secret.csv'",
+    "from '{folder}/secret.csv'",
+    "select * from read_csv('{folder}/secret.csv')",
+    "select * from read_csv_auto('{folder}/secret.csv')",
+    "select * from sniff_csv('{folder}/secret.csv')",
+    "select * from read_text('{folder}/secret.csv')",
+    "select * from read_blob('{folder}/secret.csv')",
+    "select * from read_json('{folder}/secret.csv')",
+    "select * from read_json_objects('{folder}/secret.csv')",
+    "select * from read_ndjson('{folder}/secret.csv')",
+    "select * from read_parquet('{folder}/ledger/run-small/segments/run_started/*.parquet')",
+    "select * from parquet_scan('{folder}/ledger/run-small/segments/run_started/*.parquet')",
+    "select * from parquet_metadata('{folder}/ledger/run-small/segments/run_started/*.parquet')",
+    "select * from parquet_schema('{folder}/secret.csv')",
+    "select * from parquet_kv_metadata('{folder}/secret.csv')",
+    "select * from parquet_file_metadata('{folder}/secret.csv')",
+    "select * from parquet_full_metadata('{folder}/secret.csv')",
+    "select * from read_duckdb('{folder}/secret.csv')",
+    "select * from glob('{folder}/*')",
+    "select * from glob('/etc/*')",
+    "select * from '/proc/self/environ'",
+    "select * from read_text('/proc/self/environ')",
+    "select * from 'https://example.com/a.parquet'",
+    "select * from 's3://bucket/a.parquet'",
+    "select * from duckdb_secrets()",
+    "select * from which_secret('s3://bucket', 's3')",
+    "select getenv('HOME')",
+    "select * from query('select * from read_text(''{folder}/secret.csv'')')",
+    "select * from query_table('{folder}/secret.csv')",
+    "select * from json_execute_serialized_sql(json_serialize_sql('select * from read_text(''{folder}/secret.csv'')'))",
+    "copy batch_rollup from '{folder}/secret.csv'",
+    "import database '{folder}'",
+    "with x as (select * from read_text('{folder}/secret.csv')) select * from x",
+    "select (select content from read_text('{folder}/secret.csv'))",
+    "select * from sqlite_scan('{folder}/secret.csv', 'x')",
+    "select * from st_read('{folder}/secret.csv')",
+    "select * from read_xlsx('{folder}/secret.csv')",
+]
+SETTING = [
+    "set memory_limit = '100GB'",
+    "set global threads = 100",
+    "set enable_external_access = true",
+    "set allowed_directories = ['/']",
+    "set lock_configuration = false",
+    "set temp_directory = '{folder}'",
+    "set file_search_path = '{folder}'",
+    "set python_enable_replacements = true",
+    "reset memory_limit",
+    "reset enable_external_access",
+    "pragma threads = 100",
+    "pragma memory_limit = '100GB'",
+    "select * from pragma_database_list",
+    "install httpfs",
+    "load httpfs",
+    "force install httpfs from '{folder}'",
+    "load '{folder}/secret.csv'",
+    "begin transaction",
+    "commit",
+    "rollback",
+    "prepare x as select 1",
+    "execute x",
+    "deallocate x",
+    "set variable x = 1",
+    "call pragma_version()",
+]
+NOT_ONE_SELECT = [
+    "",
+    ";",
+    " -- nothing\n",
+    "select 1; select 2",
+    "select 1; copy (select 1) to '{folder}/out.csv'",
+    "select 1; set lock_configuration = false",
+    "explain select 1",
+    "explain analyze select 1",
+    "selec 1",
+    "select",
+    "select 'unfinished",
+    "select /* unfinished",
+    "select nothing from nowhere",
+    "select \ud800",
+    "select 1\0; select 2",
+    "pivot train_steps on step using count(*)",
+    "select * from batch_rollup for update",
+    "select ?",
+    "select $a",
+]
+# Names in this module and in the caller that a replacement scan would find.
+FOUND = [{"word": "swordfish"}]
+REPLACING = ["select * from FOUND", "from CONTRACTS", "select * from local", "select * from query", "from seconds_max"]
+
+
+@pytest.mark.parametrize("query", WRITING + READING + SETTING + NOT_ONE_SELECT + REPLACING)
+def test_it_is_refused_in_one_line_and_leaves_no_trace(run: Run, folder: Path, query: str) -> None:
+    """No file is made or changed, no row, no setting; the next query finds everything as it was."""
+    local = FOUND
+    before, facts = digests(folder), run.sql(FACTS).fetchall()
+    with pytest.raises(QueryRefused) as refused:
+        run.sql(query.replace("{folder}", str(folder)).replace("{{", "{").replace("}}", "}"))
+    message = str(refused.value)
+    assert ("swordfish" in message, "\n" in message, message == "", local) == (False, False, False, FOUND)
+    assert (before, facts) == (digests(folder), run.sql(FACTS).fetchall())
+    assert not Path("out.csv").exists()
+
+
+def test_the_sandbox_is_closed(run: Run) -> None:
+    """The settings that close it, as they are."""
+    expected = [(False, True, "[]", "", False)]
+    assert expected == run.sql(
+        "select current_setting('enable_external_access'), current_setting('lock_configuration'), "
+        "current_setting('allowed_paths')::text, current_setting('temp_directory'), "
+        "current_setting('python_enable_replacements')"
+    ).fetchall()
+
+
+@pytest.mark.parametrize("query", [
+    "with recursive r as (select 1 as i union all select i + 1 from r) select count(*) from r",
+    "select count(*) from range(1_000_000) as a, range(1_000_000) as b where a.range * b.range = 7",
+    "select sleep_ms(60_000)",
+])  # fmt: skip
+def test_a_query_that_takes_too_long_is_stopped(run: Run, query: str) -> None:
+    """It says how long it had; the connection serves the next one."""
+    with pytest.raises(LimitHit, match=r"^the query took more than 0\.5 s$"):
+        run.sql(query, seconds_max=0.5)
+    assert [(1,)] == run.sql("select 1").fetchall()
+
+
+@pytest.mark.parametrize("query", [
+    "select list(range) from range(100_000_000)",
+    "select a.range from range(10_000_000) as a order by hash(a.range)",
+    "select range from range(100_000_000)",
+    "select repeat('x', 1_000_000_000)",
+])  # fmt: skip
+def test_a_query_that_takes_too_much_memory_is_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """It says how much it had, and nothing is spilled to a disk."""
+    monkeypatch.setattr(ledger, "SANDBOX_MEMORY", "60MB")
+    before = digests(folder)
+    with open_run(folder / "ledger", RUN_ID) as opened:
+        with pytest.raises(LimitHit, match="^the query needs more than 60MB$"):
+            opened.sql(query)
+        assert [(4,)] == opened.sql("select count(*) from step_completed").fetchall()
+    assert before == digests(folder)
+
+
+@pytest.mark.parametrize("depth", [100, 10_000])
+def test_a_deep_query_is_answered_or_refused(run: Run, depth: int) -> None:
+    """And never brings the process down."""
+    query = f"select {'(' * depth}1{')' * depth}"
+    try:
+        assert [(1,)] == run.sql(query).fetchall()
+    except QueryRefused as error:
+        assert "\n" not in str(error)
+
+
+def test_a_good_query_returns_exact_rows(run: Run) -> None:
+    """Over a kind, a view and a rollup."""
+    assert [(step, 5.5) for step in (1, 2, 3, 4)] == run.sql(
+        "select step, loss_nats from train_steps order by step"
+    ).fetchall()
+    assert [("held_out", "held_out_modules", 5.0005), ("train", "library_code", 5.0005)] == run.sql(
+        "select split_name, source_family_id, loss from final_split_loss order by all limit 2"
+    ).fetchall()
+    assert [(1, 0, 8), (2, 8, 16), (3, 16, 24), (4, 24, 32)] == run.sql(
+        "select step, first_position, end_position from batch_rollup order by step"
+    ).fetchall()
+
+
+@pytest.mark.parametrize("query", [
+    "select count(*) from step_completed; -- with a comment",
+    "\n\tselect count(*)\nfrom step_completed -- without a newline",
+    "from step_completed select count(*)",
+    "with x as (select * from step_completed) select count(*) from x",
+    "(select count(*) from step_completed)",
+    "select count(*) from step_completed where 'a;b' = 'a;b'",
+    "select count(*) from (select 1 as \"copy\" from step_completed) as \"delete\"",
+])  # fmt: skip
+def test_one_select_may_be_spelled_as_one_likes(run: Run, query: str) -> None:
+    """Four steps."""
+    assert [(4,)] == run.sql(query).fetchall()
+
+
+def test_relations_can_be_listed_and_described(run: Run) -> None:
+    """As a person who looks around would."""
+    names = {row[0] for row in run.sql("show tables").fetchall()}
+    assert {"train_batches", "final_split_loss", "step_completed", "sequence_index"} <= names
+    assert ("step", "BIGINT") == run.sql("describe train_steps").fetchall()[6][:2]
+
+
+def test_columns_keep_their_names_and_order(run: Run) -> None:
+    """Two of one name, too."""
+    assert ["b", "a", "a"] == run.sql("select 1 as b, 2 as a, 3 as a").columns
+    rows = run.sql("select * from range(5000) order by range desc").fetchall()
+    assert [(n,) for n in reversed(range(5000))] == rows
+
+
+def test_the_sandbox_and_the_built_in_connection_hold_the_same(tmp_path: Path) -> None:
+    """Every view of a resumed run, row by row."""
+    write_ledger(tmp_path, resumed_run(CONTRACTS))
+    from psion_ledger import catalog
+
+    with open_run(tmp_path, RUN_ID) as opened:
+        names = [view.name for view in catalog.views()]
+        opened.relate(names)
+        different = [
+            name
+            for name in names
+            if sorted(map(repr, opened.con.sql(f"from {name}").fetchall()))
+            != sorted(map(repr, opened.sql(f"from {name}").fetchall()))
+        ]
+    assert [] == different
