@@ -76,12 +76,13 @@ class Run:
     def sql(self, query: str, seconds_max: float = QUERY_SECONDS_MAX) -> duckdb.DuckDBPyRelation:
         """Run one SELECT of anybody's over the verified relations, without access to files, network or settings.
 
-        Raises QueryRefused when it is not exactly one SELECT or does not bind, LimitHit when it takes too long.
+        Raises QueryRefused when it is not exactly one SELECT or does not bind, LimitHit when it takes too long or
+        too much memory.
         """
         with cannot_decide(self.run_id):
             con = self._sandbox
         try:
-            statements = con.extract_statements(query)
+            statements = con.extract_statements(query.encode().decode())
         except (duckdb.Error, UnicodeError) as error:
             raise QueryRefused(f"not SQL: {first_line(error)}") from error
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -89,9 +90,11 @@ class Run:
         alarm = threading.Timer(seconds_max, con.interrupt)
         alarm.start()
         try:
-            # Bound as a subquery first, without being run: there a WITH clause that writes is refused.
-            con.execute("explain select * from query(?)", [query])
-            return con.sql(query).materialize()
+            # A table is held to the memory limit, which a result by itself is not; and `query` binds its text as a
+            # subquery, where a WITH clause that writes is refused.
+            literal = query.replace("'", "''")
+            con.execute(f"create temp table query_result__ as select * from query('{literal}')")
+            return con.table("query_result__").materialize()
         except duckdb.InterruptException as error:
             raise LimitHit(f"the query took more than {seconds_max:g} s") from error
         except duckdb.OutOfMemoryException as error:
@@ -100,6 +103,7 @@ class Run:
             raise QueryRefused(first_line(error)) from error
         finally:
             alarm.cancel()
+            con.execute("drop table if exists query_result__")
 
     @functools.cached_property
     def contracts_text(self) -> dict[str, str]:

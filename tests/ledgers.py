@@ -27,7 +27,9 @@ from tests.documents import SEQUENCE_TOKENS, SOURCES, changed, small_contracts
 RUN_ID = "run-small"
 RANK0 = "t0001.r00000"
 FAMILY = "train.psion.decoder"
-ROLES: tuple[events.ContractRole, ...] = ("stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan")
+ROLES: tuple[events.ContractRole, ...] = (
+    "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
+)  # fmt: skip
 Mark = Callable[[Path, log.Writer], object]
 Script = list[tuple[str, events.Event | Mark]]
 

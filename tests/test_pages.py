@@ -42,7 +42,7 @@ def test_the_readme_s_commands_work(tmp_path: Path) -> None:
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/")]
-    assert len(lines) == 10
+    assert len(lines) == 11
     for line in lines:
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert (done.returncode, bool(done.stdout or "-o " in line or ">" in line)) == (0, True), (
