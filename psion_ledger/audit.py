@@ -87,12 +87,8 @@ def audit(
     for law in sorted(laws, key=lambda law: LEVELS.index(_level(law))):
         if damaged and _level(law) != "intact":
             results.append(_skipped(law, "the record is damaged: mend or restore it first"))
-        elif LEVELS.index(_level(law)) > LEVELS.index(require) and not (
-            replay_asked and require == "accounted"
-        ):
-            results.append(
-                _skipped(law, f"beyond the level asked for ({require}): pass --require {_level(law)}")
-            )
+        elif LEVELS.index(_level(law)) > LEVELS.index(require) and not (replay_asked and require == "accounted"):
+            results.append(_skipped(law, f"beyond the level asked for ({require}): pass --require {_level(law)}"))
         else:
             results.append(_run_law(run, law, sources, made))
         damaged = damaged or (_level(law) == "intact" and results[-1].status == "violated")
@@ -139,9 +135,7 @@ def provide(run: Run, words: frozenset[str], sources: evidence.Sources, made: di
             run.con.register(name, evidence.SCHEMAS[name].empty_table() if isinstance(table, str) else table)
 
 
-def _run_law(
-    run: Run, law: catalog.Query, sources: evidence.Sources, made: dict[str, str | None]
-) -> LawResult:
+def _run_law(run: Run, law: catalog.Query, sources: evidence.Sources, made: dict[str, str | None]) -> LawResult:
     provide(run, law.words | {law.header["over"]}, sources, made)
     if reason := made.get(law.header.get("needs", "")):
         return _skipped(law, reason)
@@ -198,9 +192,7 @@ FAMILIES = ("integrity", "binding", "coverage", "replay", "lineage", "stage")
 def _progress(run: Run) -> tuple[bool, int]:
     """Whether the run is finished, and how many whole passes it recorded that equal training."""
     run.relate(["progress", "verification_passes"])
-    row = run.first(
-        "select (select finished from progress), (select count(*) filter (exact) from verification_passes)"
-    )
+    row = run.first("select (select finished from progress), (select count(*) filter (exact) from verification_passes)")
     assert row is not None
     return bool(row[0]), int(row[1])
 
@@ -222,8 +214,9 @@ def _reached(results: list[LawResult], finished: bool, here: bool) -> Level | Li
 
 def to_json(found: Audit) -> bytes:
     """`psion_ledger.audit.v1`."""
+    shown = ("name", "family", "level", "status", "examined", "findings_total", "findings")
     laws = [
-        {name: getattr(r, name) for name in ("name", "family", "level", "status", "examined", "findings_total", "findings")}
+        {name: getattr(r, name) for name in shown}
         | ({"reason": r.reason} if r.reason else {})
         for r in found.laws
     ]  # fmt: skip

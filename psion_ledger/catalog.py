@@ -38,6 +38,7 @@ def parse(text: str, path: str) -> Query:
     header: dict[str, str] = {}
     lines = text.splitlines()
     key = ""
+    body = len(lines)
     for count, line in enumerate(lines):
         if match := _HEADER.fullmatch(line):
             key = match[1]
@@ -45,8 +46,9 @@ def parse(text: str, path: str) -> Query:
         elif key and line.startswith("--   "):
             header[key] += " " + line[5:].strip()
         else:
+            body = count
             break
-    sql = "\n".join(lines[count:]).strip().removesuffix(";")
+    sql = "\n".join(lines[body:]).strip().removesuffix(";")
     assert header.get("name") == Path(path).stem, f"queries/{path}: its name must be its file's stem"
     return Query(name=header["name"], path=path, header=header, sql=sql)
 

@@ -25,35 +25,27 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 app = typer.Typer(
     name="psion-ledger",
-    help="Audit a pretraining run from its ledger: what it saw, in which shares and order, and which checkpoint came out.",
+    help="Audit a pretraining run from its ledger: what it saw, in which shares and order, and what came out.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-OptionalRun = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="The run's id; the latest without it.")
-]
+OptionalRun = Annotated[str | None, typer.Argument(metavar="RUN", help="The run's id; the latest without it.")]
 RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-Ledger = Annotated[
-    Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")
-]
+Ledger = Annotated[Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")]
 OptionalLedger = Annotated[
     Path | None,
     typer.Option("--ledger", help="The ledger to derive it from; the usual one when no documents are given."),
 ]
 Artifacts = Annotated[
     Path,
-    typer.Option(
-        "--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output."
-    ),
+    typer.Option("--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output."),
 ]
 AsOf = Annotated[int | None, typer.Option("--as-of", min=0, help="Only the first N manifest entries.")]
 DocumentFormat = Annotated[Literal["rich", "json"], typer.Option("--format", help="How to print it.")]
-RowFormat = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")
-]
+RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")]
 LEDGER = Path("ledger")
 ARTIFACTS = Path("runs")
 
@@ -81,9 +73,7 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         except Exception as error:
             if os.environ.get("PSION_LEDGER_DEBUG"):
                 raise
-            say(
-                f"psion-ledger: cannot decide, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where)"
-            )
+            say(f"psion-ledger: cannot decide, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where)")
             code = 3
         raise typer.Exit(code)
 
@@ -175,9 +165,7 @@ def runs(ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
     if format == "json":
         print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
     elif rows:
-        show.print_rows(
-            ["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows]
-        )
+        show.print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
     else:
         say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
     return 0
@@ -185,9 +173,7 @@ def runs(ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
 
 @app.command()
 @guarded
-def show(
-    run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, format: DocumentFormat = "rich"
-) -> int:
+def show(run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
     """Show what a run is and how far it came, without checking it."""
     from psion_ledger.report import machine
     from psion_ledger.report import show as showing
@@ -206,9 +192,7 @@ def query(
     run: RequiredRun,
     sql: Annotated[
         str | None,
-        typer.Argument(
-            metavar="SQL|@name", help="One SELECT, or a named report; lists what there is without."
-        ),
+        typer.Argument(metavar="SQL|@name", help="One SELECT, or a named report; lists what there is without."),
     ] = None,
     format: RowFormat = "table",
     as_of: AsOf = None,
@@ -241,9 +225,7 @@ def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
     from psion_ledger.receipts import derive_receipt
 
     with opened(ledger, run) as record:
-        recorded = record.first(
-            "select document from receipt_recorded order by attempt desc, seq desc limit 1"
-        )
+        recorded = record.first("select document from receipt_recorded order by attempt desc, seq desc limit 1")
         if recorded is None:
             say("no receipt is recorded; this is what the record gives now")
         text = encode_document(derive_receipt(record)) if recorded is None else str(recorded[0])

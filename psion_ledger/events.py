@@ -2,9 +2,9 @@
 
 On the wire an event is a msgpack array: its kind, then its fields in the order written here. A new field
 has a default and comes last; a field never changes type or meaning; units end the name. Sequence ids are
-dense integers, digests 32 raw bytes, maps are lists of structs sorted by key. Which stream, role, attempt and rank an event belongs to is said once, by its
-stream's first event. Non-finite losses and norms
-are facts and are recorded as they are.
+dense integers, digests 32 raw bytes, maps are lists of structs sorted by key. Which stream, role, attempt and
+rank an event belongs to is said once, by its stream's first event. Non-finite losses and norms are facts and are
+recorded as they are.
 
 Step k means k optimizer steps completed, k >= 1; step 0 is the state before the first. Positions are
 global, start at 0 and never restart; ranges are half open, [first, end).
@@ -216,7 +216,10 @@ class AttemptStarted(
     gc=False,
     tag="attempt_started",
 ):
-    """One start of training; its number is its stream's. `cursor_position` is the first position to be consumed; the cut is the step resumed from."""
+    """One start of training; its number is its stream's.
+
+    `cursor_position` is the first position to be consumed; the cut is the step resumed from.
+    """
 
     checkpoint_id: str | None
     cut_step: Count

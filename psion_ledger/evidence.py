@@ -36,15 +36,11 @@ def _texts(*names: str) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in names])
 
 
-_DIGESTS = _texts(
-    "model_descriptor_digest", "tokenizer_binding_digest", "tensor_layout_digest", "corpus_digest"
-)
+_DIGESTS = _texts("model_descriptor_digest", "tokenizer_binding_digest", "tensor_layout_digest", "corpus_digest")
 _CHECKS = _texts("role", "code", "pointer", "expected", "actual")
 _FOUND = pa.schema([*_texts("pointer", "stream", "expected", "actual"), pa.field("event_seq", pa.int64())])
 _REFUSALS = pa.schema([*_texts("code", "stream", "message"), pa.field("event_seq", pa.int64())])
-_FILES = pa.schema(
-    [*_texts("path", "stream", "sha256_expected", "sha256_actual"), pa.field("event_seq", pa.int64())]
-)
+_FILES = pa.schema([*_texts("path", "stream", "sha256_expected", "sha256_actual"), pa.field("event_seq", pa.int64())])
 
 
 def _table(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
@@ -84,18 +80,13 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
                 }
             )
     if not rows and len(run.contracts_text) == len(DOCUMENTS):
-        rows = [
-            {"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)}
-            for f in check_contracts(run.contracts)
-        ]
+        rows = [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
     return _table(_CHECKS, rows)
 
 
 def receipt_checks(run: Run, sources: Sources) -> pa.Table:
     """Every field of a recorded receipt that its basis does not give."""
-    recorded = run.con.sql(
-        "select sha256, stream, seq from receipt_recorded order by attempt, rank, seq"
-    ).fetchall()
+    recorded = run.con.sql("select sha256, stream, seq from receipt_recorded order by attempt, rank, seq").fetchall()
     rows = []
     for sha, stream, seq in recorded:
         document = recorded_document(run, sha)
@@ -105,13 +96,10 @@ def receipt_checks(run: Run, sources: Sources) -> pa.Table:
             if found.sha256 != sha.hex():
                 rows.append({"pointer": "/", "expected": sha.hex(), "actual": found.sha256, **where})
             rows += [
-                {"pointer": d.pointer, "expected": d.expected, "actual": d.actual, **where}
-                for d in found.differences
+                {"pointer": d.pointer, "expected": d.expected, "actual": d.actual, **where} for d in found.differences
             ]
         except LedgerError as error:
-            rows.append(
-                {"pointer": "/", "expected": "a receipt that its basis gives", "actual": str(error), **where}
-            )
+            rows.append({"pointer": "/", "expected": "a receipt that its basis gives", "actual": str(error), **where})
     return _table(_FOUND, rows)
 
 

@@ -164,8 +164,6 @@ def open_run(ledger: str | Path, run_id: str | None = None, as_of: int | None = 
     if run_id is None:
         runs = claim.run_ids(folder)
         if not runs:
-            raise NoSuchRun(
-                f"no run in {folder}: `python -m trainer` makes one, or name the folder with --ledger"
-            )
+            raise NoSuchRun(f"no run in {folder}: `python -m trainer` makes one, or name the folder with --ledger")
         run_id = runs[0]
     return Run(read(claim.find_run(folder, run_id), as_of))

@@ -98,7 +98,8 @@ def _start(program: Program, event: events.StageStarted) -> Program:
     if program.stages or event.ordinal != 1 or event.stage_kind not in _FIRST_KINDS:
         raise StageRefused(
             "InvalidInitialStage",
-            f"a program starts once, with {' or '.join(_FIRST_KINDS)}; not with {event.stage_kind} as stage {event.ordinal}",
+            f"a program starts once, with {' or '.join(_FIRST_KINDS)}; "
+            f"not with {event.stage_kind} as stage {event.ordinal}",
         )
     return Program(
         run_id=program.run_id,
@@ -162,25 +163,19 @@ def completion_digest(program: Program, stage: Stage, completed_at_ms: int) -> b
 def _complete(program: Program, event: events.StageCompleted) -> Program:
     stage = _active(program)
     if stage.kind == "pretrain" and not stage.receipts:
-        raise StageRefused(
-            "StageRequiresPretrainRun", f"{stage.stage_id}: no receipt is recorded; record one first"
-        )
+        raise StageRefused("StageRequiresPretrainRun", f"{stage.stage_id}: no receipt is recorded; record one first")
     if stage.completed or (event.stage_id, event.stage_kind, event.ordinal) != (
         stage.stage_id,
         stage.kind,
         stage.ordinal,
     ):
-        raise StageRefused(
-            "StageCompletionMismatch", f"{event.stage_id} is not the stage to be completed now"
-        )
+        raise StageRefused("StageCompletionMismatch", f"{event.stage_id} is not the stage to be completed now")
     if sorted(event.receipt_sha256s) != sorted(known.sha256 for known in stage.receipts):
         raise StageRefused(
             "CompletionReceiptsMismatch", f"{stage.stage_id}: completion names other receipts than recorded"
         )
     if event.completion_digest != completion_digest(program, stage, event.completed_at_ms):
-        raise StageRefused(
-            "CompletionDigestMismatch", f"{stage.stage_id}: the completion digest is another's"
-        )
+        raise StageRefused("CompletionDigestMismatch", f"{stage.stage_id}: the completion digest is another's")
     return _replaced(program, msgspec.structs.replace(stage, completed=True))
 
 
@@ -192,17 +187,13 @@ def _advance(program: Program, event: events.StageAdvanced) -> Program:
     if event.stage_kind not in STAGE_ORDER[place:] or event.from_stage_id != stage.stage_id:
         raise StageRefused("InvalidStageOrder", f"{event.stage_kind} does not follow {stage.kind}")
     if event.ordinal != stage.ordinal + 1:
-        raise StageRefused(
-            "InvalidStageOrder", f"stage {event.ordinal} does not follow stage {stage.ordinal}"
-        )
+        raise StageRefused("InvalidStageOrder", f"stage {event.ordinal} does not follow stage {stage.ordinal}")
     reference = templates.CHECKPOINT_REF.format(run_id=program.run_id, checkpoint_id=event.checkpoint_id)
     base = next((known for known in stage.receipts if known.checkpoint_ref == reference), None)
     if base is None:
         raise StageRefused("MissingBaseCheckpoint", f"no recorded receipt promoted {event.checkpoint_id}")
     if (event.promotion_digest, event.transition_digest) != advance_digests(program, event, base):
-        raise StageRefused(
-            "TransitionDigestMismatch", f"{event.stage_id}: a digest of its advance is another's"
-        )
+        raise StageRefused("TransitionDigestMismatch", f"{event.stage_id}: a digest of its advance is another's")
     following = _stage(program, event.stage_id, event.ordinal, event.stage_kind)
     return msgspec.structs.replace(program, stages=(*program.stages, following))
 
@@ -231,9 +222,7 @@ def stage_events(run: Run) -> list[tuple[str, int, StageEvent]]:
     for kind in _STAGE_KINDS:
         table = run.con.sql(f"select * from {kind} where role = 'train'").to_arrow_table().to_pylist()
         for row in table:
-            event: Any = events.KINDS[kind](
-                **{name: row[name] for name in events.KINDS[kind].__struct_fields__}
-            )
+            event: Any = events.KINDS[kind](**{name: row[name] for name in events.KINDS[kind].__struct_fields__})
             found.append(((row["attempt"], row["rank"], row["seq"]), row["stream"], row["seq"], event))
     return [(stream, seq, event) for _, stream, seq, event in sorted(found, key=lambda item: item[0])]
 

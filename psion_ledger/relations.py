@@ -37,9 +37,7 @@ SEQUENCE_INDEX_SCHEMA = pa.schema(
         pa.field("token_sha256", pa.binary(32), nullable=False),
         pa.field(
             "documents",
-            pa.list_(
-                pa.struct([("source_id", pa.string()), ("document_id", pa.string()), ("tokens", pa.int32())])
-            ),
+            pa.list_(pa.struct([("source_id", pa.string()), ("document_id", pa.string()), ("tokens", pa.int32())])),
             nullable=False,
         ),
     ]
@@ -169,9 +167,7 @@ def _links(record: Record) -> list[_Link]:
         for e in record.manifest.entries
     ]
     if (broken := record.manifest.broken) is not None:
-        links.append(
-            _Link(number=broken.number, path=broken.path, expected=broken.expected, actual=broken.actual)
-        )
+        links.append(_Link(number=broken.number, path=broken.path, expected=broken.expected, actual=broken.actual))
     return links
 
 
@@ -191,9 +187,7 @@ def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
             source = None
         if source is not None:
             sources.append(source)
-        con.execute(
-            f"create temp view {kind} as select {visible} from ({' union all by name '.join(sources)})"
-        )
+        con.execute(f"create temp view {kind} as select {visible} from ({' union all by name '.join(sources)})")
     index = sequence_index_file(record, con)
     _relate_index(con, record, index, native)
     found = record.files + ([index] if index is not None else [])
@@ -204,17 +198,13 @@ def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def _relate_index(
-    con: duckdb.DuckDBPyConnection, record: Record, index: LedgerFile | None, native: bool
-) -> None:
+def _relate_index(con: duckdb.DuckDBPyConnection, record: Record, index: LedgerFile | None, native: bool) -> None:
     if index is None or not index.holds:
         con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
         return
     path = record.folder / index.path
     if native:
-        con.execute(
-            f"create temp view sequence_index as select * from read_parquet({quoted(path.absolute())})"
-        )
+        con.execute(f"create temp view sequence_index as select * from read_parquet({quoted(path.absolute())})")
     else:
         con.register("sequence_index", ds.dataset(str(path), schema=SEQUENCE_INDEX_SCHEMA, format="parquet"))
 

@@ -41,9 +41,7 @@ from psion_ledger.digest import sha256
 from psion_ledger.events import SplitKind
 
 UPSTREAM = Path(__file__).resolve().parents[1] / ".." / "shared" / "upstream"
-needs_upstream = pytest.mark.skipif(
-    not UPSTREAM.is_dir(), reason="the original's documents are not beside the clone"
-)
+needs_upstream = pytest.mark.skipif(not UPSTREAM.is_dir(), reason="the original's documents are not beside the clone")
 
 SEQUENCE_TOKENS = 32
 EVALUATED_SEQUENCES = 4
@@ -170,8 +168,7 @@ def small_corpus(*, sampler_seed: int = 7) -> TokenizedCorpus:
             stable_dataset_identity="small-corpus@1",
         ),
         source_family_bindings=[
-            SourceFamilyBinding(source_family_id=family, source_ids=sources)
-            for family, sources in SOURCES.items()
+            SourceFamilyBinding(source_family_id=family, source_ids=sources) for family, sources in SOURCES.items()
         ],
         splits=splits,
         shards=shards,
@@ -205,9 +202,7 @@ def small_policy() -> SamplingPolicy:
             ),
         ],
         source_contribution_caps=[
-            SourceContributionCap(
-                source_id=source, maximum_source_token_share_bps=8000, rationale="None may fill it."
-            )
+            SourceContributionCap(source_id=source, maximum_source_token_share_bps=8000, rationale="None may fill it.")
             for source in ("asyncio", "json", "typing")
         ],
         repetitive_region_controls=[],
@@ -217,9 +212,7 @@ def small_policy() -> SamplingPolicy:
             ContentClassShare(content_class="code", observed_token_share_bps=4000),
         ],
         regression_thresholds=[
-            RegressionThreshold(
-                regression_kind=kind, maximum_regression_bps=100, rationale="It may not fall far."
-            )
+            RegressionThreshold(regression_kind=kind, maximum_regression_bps=100, rationale="It may not fall far.")
             for kind in (
                 "explanation_quality",
                 "spec_interpretation",

@@ -264,9 +264,7 @@ def verification(
     ]  # fmt: skip
 
 
-def beginning(
-    contracts: Contracts, world: int = 1, micro: int = 2, rows: list[dict[str, Any]] | None = None
-) -> Script:
+def beginning(contracts: Contracts, world: int = 1, micro: int = 2, rows: list[dict[str, Any]] | None = None) -> Script:
     """Rank 0's first attempt up to the root checkpoint; `rows` stand in the index instead of the good ones."""
     run_started = events.RunStarted(
         world_size=world, seeds=[events.Seed(name="order", value=7)],
@@ -283,9 +281,7 @@ def beginning(
     )  # fmt: skip
 
     def declare_index(folder: Path, writer: log.Writer) -> None:
-        path, digest = log.add_sequence_index(
-            folder, index_bytes(index_rows(contracts) if rows is None else rows)
-        )
+        path, digest = log.add_sequence_index(folder, index_bytes(index_rows(contracts) if rows is None else rows))
         writer.emit(
             events.ContractDeclared(
                 contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1", sha256=digest,

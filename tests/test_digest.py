@@ -51,7 +51,7 @@ def test_the_tree_is_the_recursive_definition(size: int) -> None:
 def test_the_order_of_leaves_matters() -> None:
     """And a leaf is no node: a tree of two is not the leaf made of their hashes."""
     a, b = digest.leaf_hash(b"a"), digest.leaf_hash(b"b")
-    assert 3 == len({digest.merkle_root([a, b]), digest.merkle_root([b, a]), digest.leaf_hash(a + b)})
+    assert len({digest.merkle_root([a, b]), digest.merkle_root([b, a]), digest.leaf_hash(a + b)}) == 3
 
 
 def test_sha256_is_the_standards() -> None:
@@ -93,4 +93,4 @@ def test_different_parts_have_different_bytes(one: list[bytes], other: list[byte
 
 def test_length_prefixes_are_four_bytes_big_endian() -> None:
     """Before each part, the empty one too."""
-    assert b"\0\0\0\x02ab\0\0\0\0" == digest.length_prefixed(b"ab", b"")
+    assert digest.length_prefixed(b"ab", b"") == b"\0\0\0\x02ab\0\0\0\0"

@@ -1,16 +1,10 @@
 """The committed fixtures are what their ledger gives, and their run is the one that they need."""
 
 import re
-import sys
-from pathlib import Path
 
+from fixtures import build
 from psion_ledger.audit import audit
 from psion_ledger.ledger import open_run
-
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
-sys.path.insert(0, str(FIXTURES))
-
-import build  # noqa: E402  (fixtures/ is a folder of scripts, not a package)
 
 
 def test_derived_documents_are_byte_for_byte_the_committed_ones() -> None:
@@ -48,8 +42,6 @@ def test_no_path_of_the_recording_machine_is_in_the_fixtures() -> None:
         settings = run.sql("select unnest(settings, recursive := true) from run_started").fetchall()
         documents = list(run.contracts_text.values())
     named = [
-        text
-        for text in [*documents, *(value for _, value in settings)]
-        if re.search(r"/(work|root|home|tmp)/", text)
+        text for text in [*documents, *(value for _, value in settings)] if re.search(r"/(work|root|home|tmp)/", text)
     ]
     assert named == []

@@ -50,18 +50,14 @@ def test_the_readme_s_commands_work(tmp_path: Path) -> None:
             done.stderr,
         )
     for source in blocks("python"):
-        done = subprocess.run(
-            [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
+        done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
 
 
 def test_ci_calls_the_readme_s_test_command() -> None:
     """The landing runs what a stranger runs: the one line of the README that calls pytest."""
     (command,) = [line for block in blocks("sh") for line in block.splitlines() if "-m pytest" in line]
-    pattern = re.search(
-        r"grep -m 1 -E '([^']+)' README.md", (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    )
+    pattern = re.search(r"grep -m 1 -E '([^']+)' README.md", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
     assert pattern is not None
     found = [line for line in README.splitlines() if re.search(pattern[1], line)]
     assert found == [command]

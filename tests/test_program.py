@@ -112,14 +112,14 @@ def test_a_program_goes_from_start_to_the_next_stage() -> None:
     """Started, receipt recorded, completed, advanced: what it holds at the end."""
     first, second = ADVANCED.stages
     receipt = first.receipts[0]
-    assert (STAGE, "pretrain", 1, True) == (first.stage_id, first.kind, first.ordinal, first.completed)
-    assert ("checkpoint://run-small/a0001-s000004", "run-small.a0001-s000004") == (
+    assert (first.stage_id, first.kind, first.ordinal, first.completed) == (STAGE, "pretrain", 1, True)
+    assert (
         receipt.checkpoint_ref, receipt.stream_id,
-    )  # fmt: skip
-    assert ("run-small-stage-2-general_sft", "general_sft", 2, (), False) == (
+    ) == ("checkpoint://run-small/a0001-s000004", "run-small.a0001-s000004")  # fmt: skip
+    assert (
         second.stage_id, second.kind, second.ordinal, second.receipts, second.completed,
-    )  # fmt: skip
-    assert FAMILY == ADVANCED.checkpoint_family
+    ) == ("run-small-stage-2-general_sft", "general_sft", 2, (), False)  # fmt: skip
+    assert ADVANCED.checkpoint_family == FAMILY
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_a_start_is_refused_in_the_originals_order(first: int) -> None:
 @pytest.mark.parametrize("kind", ["agentic_sft", "rl"])
 def test_a_program_begins_with_pretrain_or_general_sft(kind: str) -> None:
     """No other kind comes first."""
-    assert "InvalidInitialStage" == refusal(EMPTY, started(stage_kind=kind, stage_id=f"{RUN_ID}-stage-1-{kind}"))
+    assert refusal(EMPTY, started(stage_kind=kind, stage_id=f"{RUN_ID}-stage-1-{kind}")) == "InvalidInitialStage"
 
 
 def test_a_program_may_begin_with_general_sft() -> None:
     """It needs no receipt to be completed, and takes none."""
     program = advance(EMPTY, started(stage_kind="general_sft", stage_id=f"{RUN_ID}-stage-1-general_sft"))
-    assert "PretrainReceiptNotAllowed" == refusal(program, recorded())
+    assert refusal(program, recorded()) == "PretrainReceiptNotAllowed"
     assert advance(program, completed(program)).stages[-1].completed
 
 
@@ -168,13 +168,13 @@ def test_a_program_may_begin_with_general_sft() -> None:
 def test_the_first_stage_is_number_one(ordinal: int) -> None:
     """Whatever its id says."""
     event = started(ordinal=ordinal, stage_id=f"{RUN_ID}-stage-{ordinal}-pretrain")
-    assert "InvalidInitialStage" == refusal(EMPTY, event)
+    assert refusal(EMPTY, event) == "InvalidInitialStage"
 
 
 @pytest.mark.parametrize("program", [STARTED, COMPLETED, ADVANCED])
 def test_a_program_starts_once(program: Program) -> None:
     """Later stages begin by advancing."""
-    assert "InvalidInitialStage" == refusal(program, started())
+    assert refusal(program, started()) == "InvalidInitialStage"
 
 
 # --- recording -----------------------------------------------------------------------------------------------------
@@ -203,21 +203,21 @@ def test_a_receipt_needs_an_active_pretrain_stage(code: str, program: Program) -
 
 def test_a_receipt_counts_once() -> None:
     """The original records the same one twice."""
-    assert "PretrainReceiptRecordedTwice" == refusal(RECORDED, recorded())
+    assert refusal(RECORDED, recorded()) == "PretrainReceiptRecordedTwice"
 
 
 def test_another_receipt_of_the_stage_counts_beside_the_first() -> None:
     """Two receipts, both of which completion must name."""
     program = advance(RECORDED, recorded(summary="another"))
-    assert 2 == len(program.stages[-1].receipts)
+    assert len(program.stages[-1].receipts) == 2
     one = [program.stages[-1].receipts[0].sha256]
-    assert "CompletionReceiptsMismatch" == refusal(program, completed(program, receipt_sha256s=one))
+    assert refusal(program, completed(program, receipt_sha256s=one)) == "CompletionReceiptsMismatch"
     assert advance(program, completed(program)).stages[-1].completed
 
 
 def test_a_completed_stage_takes_no_receipt() -> None:
     """Another than the one that it was completed with."""
-    assert "PretrainReceiptAfterCompletion" == refusal(COMPLETED, recorded(summary="another"))
+    assert refusal(COMPLETED, recorded(summary="another")) == "PretrainReceiptAfterCompletion"
 
 
 @pytest.mark.parametrize("document", ["", "{}", "[]", '{"schema_version": "psion.pretrain_stage_receipt.v2"}'])
@@ -230,7 +230,7 @@ def test_a_document_that_is_no_receipt_is_refused(document: str) -> None:
 def test_a_receipt_is_known_by_the_sha256_of_its_bytes() -> None:
     """An event that gives another digest for its document is refused."""
     event = msgspec.structs.replace(recorded(), sha256=bytes(32))
-    assert "PretrainReceiptDigestMismatch" == refusal(STARTED, event)
+    assert refusal(STARTED, event) == "PretrainReceiptDigestMismatch"
 
 
 # --- completing ----------------------------------------------------------------------------------------------------
@@ -238,9 +238,9 @@ def test_a_receipt_is_known_by_the_sha256_of_its_bytes() -> None:
 
 def test_a_completion_needs_an_active_stage() -> None:
     """And it needs a receipt before anything else about it is looked at."""
-    assert "NoActiveStage" == refusal(EMPTY, completed(EMPTY))
+    assert refusal(EMPTY, completed(EMPTY)) == "NoActiveStage"
     wrong = completed(STARTED, stage_id="another", completion_digest=bytes(32), receipt_sha256s=[bytes(32)])
-    assert ["StageRequiresPretrainRun"] * 2 == [refusal(STARTED, e) for e in (completed(STARTED), wrong)]
+    assert [refusal(STARTED, e) for e in (completed(STARTED), wrong)] == ["StageRequiresPretrainRun"] * 2
 
 
 COMPLETING: list[tuple[str, dict[str, Any]]] = [
@@ -261,18 +261,21 @@ def test_a_completion_that_says_something_else_is_refused(first: int) -> None:
 @pytest.mark.parametrize("changes", [{"stage_kind": "rl"}, {"ordinal": 2}])
 def test_a_completion_is_of_the_active_stage(changes: dict[str, Any]) -> None:
     """Its kind and number, too."""
-    assert "StageCompletionMismatch" == refusal(RECORDED, completed(RECORDED, **changes))
+    assert refusal(RECORDED, completed(RECORDED, **changes)) == "StageCompletionMismatch"
 
 
 def test_a_stage_completes_once() -> None:
     """Whatever the second completion says."""
-    assert "StageCompletionMismatch" == refusal(COMPLETED, completed(COMPLETED))
+    assert refusal(COMPLETED, completed(COMPLETED)) == "StageCompletionMismatch"
 
 
 @pytest.mark.parametrize("changes", [{"completed_at_ms": 6}, {"receipt_sha256s": [recorded().sha256] * 2}])
 def test_a_completions_digest_is_validated_again(changes: dict[str, Any]) -> None:
     """Over its time, and over no receipt named twice."""
-    assert refusal(RECORDED, completed(RECORDED, **changes)) in ("CompletionDigestMismatch", "CompletionReceiptsMismatch")
+    assert refusal(RECORDED, completed(RECORDED, **changes)) in (
+        "CompletionDigestMismatch",
+        "CompletionReceiptsMismatch",
+    )
 
 
 def test_a_completions_digest_is_the_originals() -> None:
@@ -287,7 +290,8 @@ def test_a_completions_digest_is_the_originals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "program"), [("NoActiveStage", EMPTY), ("ActiveStageNotCompleted", STARTED), ("ActiveStageNotCompleted", RECORDED)]
+    ("code", "program"),
+    [("NoActiveStage", EMPTY), ("ActiveStageNotCompleted", STARTED), ("ActiveStageNotCompleted", RECORDED)],
 )
 def test_an_advance_needs_a_completed_stage(code: str, program: Program) -> None:
     """Before its kind or checkpoint is looked at."""
@@ -312,32 +316,37 @@ def test_an_advance_is_refused_in_order(first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"ordinal": 3}, {"ordinal": 1}, {"from_stage_id": "another"}, {"from_stage_id": "run-small-stage-2-general_sft"}]
+    "changes",
+    [{"ordinal": 3}, {"ordinal": 1}, {"from_stage_id": "another"}, {"from_stage_id": "run-small-stage-2-general_sft"}],
 )
 def test_an_advance_is_from_the_active_stage_to_the_next(changes: dict[str, Any]) -> None:
     """By number and by the id that it came from."""
-    assert "InvalidStageOrder" == refusal(COMPLETED, advanced(COMPLETED, **changes))
+    assert refusal(COMPLETED, advanced(COMPLETED, **changes)) == "InvalidStageOrder"
 
 
 @pytest.mark.parametrize("changes", [{"promotion_digest": bytes(32)}, {"transition_digest": bytes(32)}])
 def test_an_advances_digests_are_validated_again(changes: dict[str, Any]) -> None:
     """Each by itself."""
-    assert "TransitionDigestMismatch" == refusal(COMPLETED, advanced(COMPLETED, **changes))
+    assert refusal(COMPLETED, advanced(COMPLETED, **changes)) == "TransitionDigestMismatch"
 
 
 def test_an_advance_of_another_time_has_another_digest() -> None:
     """The digests of one do not serve the other."""
     event = msgspec.structs.replace(advanced(COMPLETED), advanced_at_ms=7)
-    assert "TransitionDigestMismatch" == refusal(COMPLETED, event)
+    assert refusal(COMPLETED, event) == "TransitionDigestMismatch"
 
 
 def test_only_a_pretrain_receipt_promotes() -> None:
     """From the second stage on nothing has promoted a checkpoint."""
     program = advance(ADVANCED, completed(ADVANCED))
     event = advanced(
-        program, from_stage_id="run-small-stage-2-general_sft", stage_id="run-small-stage-3-rl", stage_kind="rl", ordinal=3
+        program,
+        from_stage_id="run-small-stage-2-general_sft",
+        stage_id="run-small-stage-3-rl",
+        stage_kind="rl",
+        ordinal=3,
     )
-    assert "MissingBaseCheckpoint" == refusal(program, event)
+    assert refusal(program, event) == "MissingBaseCheckpoint"
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "general_sft"])
@@ -348,15 +357,15 @@ def test_kinds_do_not_go_back_or_repeat(kind: str) -> None:
         program, from_stage_id="run-small-stage-2-general_sft", stage_id=f"run-small-stage-3-{kind}", stage_kind=kind,
         ordinal=3,
     )  # fmt: skip
-    assert "InvalidStageOrder" == refusal(program, event)
+    assert refusal(program, event) == "InvalidStageOrder"
 
 
 def test_a_fold_stops_at_the_first_refusal() -> None:
     """What comes after it is not looked at."""
     happened: Sequence[StageEvent] = [started(), completed(STARTED), recorded()]
-    with pytest.raises(StageRefused, match="^StageRequiresPretrainRun: "):
+    with pytest.raises(StageRefused, match=r"^StageRequiresPretrainRun: "):
         fold(RUN_ID, happened)
-    assert RECORDED == fold(RUN_ID, [started(), recorded()])
+    assert fold(RUN_ID, [started(), recorded()]) == RECORDED
 
 
 # --- over a ledger -------------------------------------------------------------------------------------------------
@@ -388,21 +397,21 @@ def test_a_stage_completes_on_a_receipt_that_verifies(tmp_path: Path) -> None:
 def refused_completion(ledger: Path, script: Script) -> StageRefused:
     with pytest.raises(StageRefused) as refused:
         write_ledger(ledger, script)
-    assert [] == completions(ledger)
+    assert completions(ledger) == []
     return refused.value
 
 
 def test_a_stage_without_a_receipt_does_not_complete(tmp_path: Path) -> None:
     """Nothing is emitted, and the message says what is missing."""
     refused = refused_completion(tmp_path, until_complete(None))
-    assert "StageRequiresPretrainRun" == refused.code
+    assert refused.code == "StageRequiresPretrainRun"
     assert "no receipt is recorded; record one first" in str(refused)
 
 
 def test_a_stage_that_was_never_started_does_not_complete(tmp_path: Path) -> None:
     """There is no active one."""
     script = without(until_complete(None), events.StageStarted)
-    assert "NoActiveStage" == refused_completion(tmp_path, script).code
+    assert refused_completion(tmp_path, script).code == "NoActiveStage"
 
 
 def test_a_stage_does_not_complete_on_a_receipt_that_the_ledger_does_not_give(tmp_path: Path) -> None:
@@ -411,7 +420,7 @@ def test_a_stage_does_not_complete_on_a_receipt_that_the_ledger_does_not_give(tm
     document["source_family_reports"][0]["mean_next_token_loss_milli"] = 1
     text = json.dumps(document, indent=2) + "\n"
     refused = refused_completion(tmp_path, until_complete(forged(text)))
-    assert "ReceiptDoesNotVerify" == refused.code
+    assert refused.code == "ReceiptDoesNotVerify"
     pointer = "/source_family_reports/0/mean_next_token_loss_milli"
     assert f", {pointer}: the ledger gives 5001, it says 1" in str(refused)
 
@@ -419,7 +428,7 @@ def test_a_stage_does_not_complete_on_a_receipt_that_the_ledger_does_not_give(tm
 def test_a_stage_does_not_complete_on_a_basis_that_is_not_there(tmp_path: Path) -> None:
     """The receipt's text is right, its event is not."""
     refused = refused_completion(tmp_path, until_complete(forged(basis_head=bytes(32))))
-    assert "ReceiptDoesNotVerify" == refused.code
+    assert refused.code == "ReceiptDoesNotVerify"
 
 
 def test_one_receipt_that_does_not_verify_holds_up_the_other(tmp_path: Path) -> None:
@@ -431,14 +440,14 @@ def test_one_receipt_that_does_not_verify_holds_up_the_other(tmp_path: Path) -> 
         forged(document)(folder, writer)
 
     refused = refused_completion(tmp_path, until_complete(both))
-    assert "ReceiptDoesNotVerify" == refused.code
+    assert refused.code == "ReceiptDoesNotVerify"
     assert "/summary" in str(refused)
 
 
 def test_a_receipt_of_a_later_derivation_completes_nothing(tmp_path: Path) -> None:
     """What cannot be checked here does not count."""
     refused = refused_completion(tmp_path, until_complete(forged(derivation_version=2)))
-    assert "ReceiptDoesNotVerify" == refused.code
+    assert refused.code == "ReceiptDoesNotVerify"
 
 
 def test_a_stage_completes_once_in_a_ledger(tmp_path: Path) -> None:
@@ -448,10 +457,10 @@ def test_a_stage_completes_once_in_a_ledger(tmp_path: Path) -> None:
         log.open_writer(folder, events.StreamOpened(
             role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[]
         )) as writer,
-        pytest.raises(StageRefused, match="^StageCompletionMismatch"),
+        pytest.raises(StageRefused, match=r"^StageCompletionMismatch"),
     ):  # fmt: skip
         complete_stage(folder, writer)
-    assert 1 == len(completions(tmp_path))
+    assert len(completions(tmp_path)) == 1
 
 
 def test_stage_events_are_read_in_their_order(tmp_path: Path) -> None:
@@ -461,5 +470,5 @@ def test_stage_events_are_read_in_their_order(tmp_path: Path) -> None:
     with open_run(tmp_path, RUN_ID) as run:
         found = stage_events(run)
     assert [events.StageStarted, events.ReceiptRecorded, events.StageCompleted] == [type(e) for _, _, e in found]
-    assert [RANK0] * 3 == [stream for stream, _, _ in found]
+    assert [stream for stream, _, _ in found] == [RANK0] * 3
     assert sorted(seq for _, seq, _ in found) == [seq for _, seq, _ in found]

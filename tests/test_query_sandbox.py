@@ -192,11 +192,14 @@ def test_it_is_refused_in_one_line_and_leaves_no_trace(run: Run, folder: Path, q
 def test_the_sandbox_is_closed(run: Run) -> None:
     """The settings that close it, as they are."""
     expected = [(False, True, "[]", "", False)]
-    assert expected == run.sql(
-        "select current_setting('enable_external_access'), current_setting('lock_configuration'), "
-        "current_setting('allowed_paths')::text, current_setting('temp_directory'), "
-        "current_setting('python_enable_replacements')"
-    ).fetchall()
+    assert (
+        expected
+        == run.sql(
+            "select current_setting('enable_external_access'), current_setting('lock_configuration'), "
+            "current_setting('allowed_paths')::text, current_setting('temp_directory'), "
+            "current_setting('python_enable_replacements')"
+        ).fetchall()
+    )
 
 
 @pytest.mark.parametrize("query", [
@@ -208,7 +211,7 @@ def test_a_query_that_takes_too_long_is_stopped(run: Run, query: str) -> None:
     """It says how long it had; the connection serves the next one."""
     with pytest.raises(LimitHit, match=r"^the query took more than 0\.5 s$"):
         run.sql(query, seconds_max=0.5)
-    assert [(1,)] == run.sql("select 1").fetchall()
+    assert run.sql("select 1").fetchall() == [(1,)]
 
 
 @pytest.mark.parametrize("query", [
@@ -224,9 +227,9 @@ def test_a_query_that_takes_too_much_memory_is_stopped(
     monkeypatch.setattr(ledger, "SANDBOX_MEMORY", "60MB")
     before = digests(folder)
     with open_run(folder / "ledger", RUN_ID) as opened:
-        with pytest.raises(LimitHit, match="^the query needs more than 60MB$"):
+        with pytest.raises(LimitHit, match=r"^the query needs more than 60MB$"):
             opened.sql(query)
-        assert [(4,)] == opened.sql("select count(*) from step_completed").fetchall()
+        assert opened.sql("select count(*) from step_completed").fetchall() == [(4,)]
     assert before == digests(folder)
 
 
@@ -234,10 +237,11 @@ def test_a_query_that_takes_too_much_memory_is_stopped(
 def test_a_deep_query_is_answered_or_refused(run: Run, depth: int) -> None:
     """And never brings the process down."""
     query = f"select {'(' * depth}1{')' * depth}"
-    try:
-        assert [(1,)] == run.sql(query).fetchall()
-    except QueryRefused as error:
-        assert "\n" not in str(error)
+    if depth < 1000:
+        assert run.sql(query).fetchall() == [(1,)]
+    else:
+        with pytest.raises(QueryRefused, match=r"^not SQL: [^\n]+$"):
+            run.sql(query)
 
 
 def test_a_good_query_returns_exact_rows(run: Run) -> None:
@@ -245,12 +249,15 @@ def test_a_good_query_returns_exact_rows(run: Run) -> None:
     assert [(step, 5.5) for step in (1, 2, 3, 4)] == run.sql(
         "select step, loss_nats from train_steps order by step"
     ).fetchall()
-    assert [("held_out", "held_out_modules", 5.0005), ("train", "library_code", 5.0005)] == run.sql(
+    assert run.sql(
         "select split_name, source_family_id, loss from final_split_loss order by all limit 2"
-    ).fetchall()
-    assert [(1, 0, 8), (2, 8, 16), (3, 16, 24), (4, 24, 32)] == run.sql(
-        "select step, first_position, end_position from batch_rollup order by step"
-    ).fetchall()
+    ).fetchall() == [("held_out", "held_out_modules", 5.0005), ("train", "library_code", 5.0005)]
+    assert run.sql("select step, first_position, end_position from batch_rollup order by step").fetchall() == [
+        (1, 0, 8),
+        (2, 8, 16),
+        (3, 16, 24),
+        (4, 24, 32),
+    ]
 
 
 @pytest.mark.parametrize("query", [
@@ -264,7 +271,7 @@ def test_a_good_query_returns_exact_rows(run: Run) -> None:
 ])  # fmt: skip
 def test_one_select_may_be_spelled_as_one_likes(run: Run, query: str) -> None:
     """Four steps."""
-    assert [(4,)] == run.sql(query).fetchall()
+    assert run.sql(query).fetchall() == [(4,)]
 
 
 def test_relations_can_be_listed_and_described(run: Run) -> None:
@@ -272,12 +279,12 @@ def test_relations_can_be_listed_and_described(run: Run) -> None:
     names = {row[0] for row in run.sql("show tables").fetchall()}
     assert {"train_batches", "final_split_loss", "step_completed", "sequence_index"} <= names
     columns = {row[0]: row[1] for row in run.sql("describe train_steps").fetchall()}
-    assert ("BIGINT", "DOUBLE", "BLOB") == (columns["step"], columns["loss_nats"], columns["trace_sha256"])
+    assert (columns["step"], columns["loss_nats"], columns["trace_sha256"]) == ("BIGINT", "DOUBLE", "BLOB")
 
 
 def test_columns_keep_their_names_and_order(run: Run) -> None:
     """The second of one name is numbered, as DuckDB does."""
-    assert ["b", "a", "a_1"] == run.sql("select 1 as b, 2 as a, 3 as a").columns
+    assert run.sql("select 1 as b, 2 as a, 3 as a").columns == ["b", "a", "a_1"]
     rows = run.sql("select * from range(5000) order by range desc").fetchall()
     assert [(n,) for n in reversed(range(5000))] == rows
 
@@ -296,4 +303,4 @@ def test_the_sandbox_and_the_built_in_connection_hold_the_same(tmp_path: Path) -
             if sorted(map(repr, opened.con.sql(f"from {name}").fetchall()))
             != sorted(map(repr, opened.sql(f"from {name}").fetchall()))
         ]
-    assert [] == different
+    assert different == []

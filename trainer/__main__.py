@@ -152,9 +152,7 @@ def begin(command: Command, world: "World") -> Beginning:
         if not past.contracts_declared:
             documents, index = prepare(settings, command.run_id, artifacts)
             if any(documents[role] != text for role, text in past.documents.items()):
-                raise Damaged(
-                    f"the text of run {command.run_id} has changed since it was promised; start a new run"
-                )
+                raise Damaged(f"the text of run {command.run_id} has changed since it was promised; start a new run")
     number = 0 if past.finished else emit.claim_attempt(folder)
     return Beginning(
         run=folder, attempt=number, past=past, settings=settings, documents=documents, sequence_index=index
@@ -176,9 +174,7 @@ def prepare(settings: Settings, run_id: str, artifacts: Path) -> tuple[dict[str,
     manifest = promises.corpus_manifest(settings, documents, packed, shards, tokenizer_sha256, vocab)
     policy = promises.sampling_policy(settings, manifest, packed)
     plan = promises.sampling_plan(settings, manifest, shards, hashlib.sha256(index).hexdigest())
-    promises.refuse_short_horizon(
-        {"tokenized_corpus": manifest, "sampling_policy": policy, "sampling_plan": plan}
-    )
+    promises.refuse_short_horizon({"tokenized_corpus": manifest, "sampling_policy": policy, "sampling_plan": plan})
     left_out = sum(group.tail_tokens + group.repeats * settings.context for group in packed)
     say(
         f"corpus: {len(documents)} documents, {sum(len(group.parts) for group in packed):,} sequences of "

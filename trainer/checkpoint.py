@@ -81,9 +81,7 @@ def write(
         OPTIMIZER_FILE: safetensors.torch.save(moments),
         CURSOR_FILE: json.dumps({"position": position, "step": step}).encode(),
     }
-    contents |= {
-        f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)
-    }
+    contents |= {f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)}
     _publish(artifacts / "checkpoints", name, contents)
     generators = {
         f"{rank:05}|{kind}": state for rank, states in enumerate(rng_states) for kind, state in states.items()
@@ -155,9 +153,7 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
     }
 
 
-def _restore_optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
-) -> None:
+def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     for name, parameter in model.named_parameters():
         if tensors:
             optimizer.state[parameter] = {

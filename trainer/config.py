@@ -112,27 +112,17 @@ def parse_command(arguments: list[str]) -> Command:
     )
     settings = parser.add_argument_group("what to train (a resumed run takes these from the ledger)")
     settings.add_argument("--anchor", choices=sorted(ANCHORS), help="size of the model (default: smoke)")
-    settings.add_argument(
-        "--corpus", metavar="DIR", help="folder of text (default: the Python installation's own)"
-    )
+    settings.add_argument("--corpus", metavar="DIR", help="folder of text (default: the Python installation's own)")
     settings.add_argument("--steps", type=_count(1), help="optimizer steps")
     settings.add_argument("--batch", type=_count(1), metavar="SEQUENCES", help="sequences per optimizer step")
-    settings.add_argument(
-        "--micro-steps", type=_count(1), metavar="N", help="parts that a rank's batch is split in"
-    )
+    settings.add_argument("--micro-steps", type=_count(1), metavar="N", help="parts that a rank's batch is split in")
     settings.add_argument("--context", type=_count(2), metavar="TOKENS", help="tokens per sequence")
     settings.add_argument("--vocab", type=_count(257), metavar="TOKENS", help="size of the vocabulary")
-    settings.add_argument(
-        "--seed", type=_count(0), help="of the order and of the first weights (default: 1337)"
-    )
+    settings.add_argument("--seed", type=_count(0), help="of the order and of the first weights (default: 1337)")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run of the ledger where it stopped")
     parser.add_argument("--run-id", metavar="RUN", help="name of a new run (default: from date and time)")
-    parser.add_argument(
-        "--ledger", type=Path, metavar="DIR", default=Path("ledger"), help="(default: ./ledger)"
-    )
-    parser.add_argument(
-        "--artifacts", type=Path, metavar="DIR", default=Path("runs"), help="(default: ./runs)"
-    )
+    parser.add_argument("--ledger", type=Path, metavar="DIR", default=Path("ledger"), help="(default: ./ledger)")
+    parser.add_argument("--artifacts", type=Path, metavar="DIR", default=Path("runs"), help="(default: ./runs)")
     given = vars(parser.parse_args(arguments))
     resume, run_id = given.pop("resume"), given.pop("run_id")
     if resume is not None and run_id not in (None, resume):
@@ -165,9 +155,7 @@ def refuse_disagreeing_flags(run_id: str, flags: dict[str, Any], recorded: Setti
     for name, value in flags.items():
         if (kept := getattr(recorded, name)) != value:
             flag = "--" + name.replace("_", "-")
-            raise BadInput(
-                f"run {run_id} was started with {flag} {kept}, not {value}; resume it without {flag}"
-            )
+            raise BadInput(f"run {run_id} was started with {flag} {kept}, not {value}; resume it without {flag}")
 
 
 def _count(least: int) -> Callable[[str], int]:
@@ -177,9 +165,7 @@ def _count(least: int) -> Callable[[str], int]:
         except ValueError:
             value = -1
         if not least <= value < 2**31:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {least} to {2**31 - 1}, not {text!r}"
-            )
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {2**31 - 1}, not {text!r}")
         return value
 
     return parse

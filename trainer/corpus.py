@@ -41,9 +41,7 @@ def load_documents(corpus: str) -> list[Document]:
         documents = _merged(python_documents())
     else:
         documents = _split(_merged(_folder_documents(Path(corpus))), corpus)
-    return sorted(
-        documents, key=lambda document: (document.split, document.source_family_id, document.document_id)
-    )
+    return sorted(documents, key=lambda document: (document.split, document.source_family_id, document.document_id))
 
 
 def _merged(documents: Iterable[Document]) -> list[Document]:
@@ -61,9 +59,7 @@ def _split(documents: list[Document], corpus: str) -> list[Document]:
     Ranks, not buckets: every family that is trained on is also validated, however few its documents are.
     """
     if not documents:
-        raise BadInput(
-            f"corpus {corpus} holds no text; put UTF-8 files into a subfolder for each source family"
-        )
+        raise BadInput(f"corpus {corpus} holds no text; put UTF-8 files into a subfolder for each source family")
     families = defaultdict(list)
     for document in documents:
         families[document.source_family_id].append(document)
@@ -91,9 +87,7 @@ def _split(documents: list[Document], corpus: str) -> list[Document]:
             )
             for document in ranked[:held_out]
         ]
-        result += [
-            replace(document, split="validation") for document in ranked[held_out : held_out + validation]
-        ]
+        result += [replace(document, split="validation") for document in ranked[held_out : held_out + validation]]
         result += ranked[held_out + validation :]
     if all(document.split == "held_out" for document in result):
         raise BadInput(f"corpus {corpus} has only held-out families; add a subfolder of text to train on")
@@ -152,14 +146,10 @@ def _row_documents(tables: list[Path]) -> Iterator[Document]:
         for number, row in enumerate(_rows(path), start=1):
             columns = [row.get(name) for name in ("text", "source_id", "source_family_id")]
             if not all(isinstance(value, str) for value in columns):
-                raise BadInput(
-                    f"{path}: row {number} needs the texts `text`, `source_id` and `source_family_id`"
-                )
+                raise BadInput(f"{path}: row {number} needs the texts `text`, `source_id` and `source_family_id`")
             text, source_id, family = map(str, columns)
             if any("\ud800" <= character <= "\udfff" for character in text):
-                raise BadInput(
-                    f"{path}: row {number} holds half a surrogate pair, which is not text; correct it"
-                )
+                raise BadInput(f"{path}: row {number} holds half a surrogate pair, which is not text; correct it")
             document_id = f"{path.name}:{number}"
             yield Document(
                 split="train",

@@ -162,9 +162,7 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
     seal_in_child(folder)
     record = read(folder)
     if broken := [file.path for file in record.files if not file.holds]:
-        raise CannotDecide(
-            f"run {run_id}: {broken[0]} is missing or damaged; restore it, then resume the run"
-        )
+        raise CannotDecide(f"run {run_id}: {broken[0]} is missing or damaged; restore it, then resume the run")
     with Run(record) as run:
         run.relate(["verification_passes", "progress"])
 
@@ -239,15 +237,12 @@ class Recorder:
             events.RunStarted(
                 world_size=world.size,
                 seeds=[
-                    events.Seed(name=name, value=settings.seed)
-                    for name in ("deterministic_shuffle", "initial_weights")
+                    events.Seed(name=name, value=settings.seed) for name in ("deterministic_shuffle", "initial_weights")
                 ],
                 horizon_steps=settings.steps,
                 git_commit=commit,
                 git_dirty=dirty,
-                versions=[
-                    events.Version(name=name, version=version) for name, version in environment.versions()
-                ],
+                versions=[events.Version(name=name, version=version) for name, version in environment.versions()],
                 isa=environment.isa(),
                 threads_per_process=settings.threads,
                 devices=[events.Device(**device) for device in devices],
@@ -366,10 +361,7 @@ class Recorder:
                 checkpoint_family=CHECKPOINT_FAMILY,
                 step=written.step,
                 parent_checkpoint_id=parent,
-                files=[
-                    events.FileDigest(path=path, bytes=size, sha256=sha256)
-                    for path, size, sha256 in written.files
-                ],
+                files=[events.FileDigest(path=path, bytes=size, sha256=sha256) for path, size, sha256 in written.files],
                 weights_sha256=written.weights_sha256,
                 optimizer_sha256=written.optimizer_sha256,
                 rng_sha256=written.rng_sha256,

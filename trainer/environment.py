@@ -90,9 +90,7 @@ def default_threads() -> int:
 
 def versions() -> list[tuple[str, str]]:
     """(name, version) of Python and of what the bits of a run depend on, sorted."""
-    return sorted(
-        [("python", platform.python_version()), *((name, version(name)) for name in _RECORDED_PACKAGES)]
-    )
+    return sorted([("python", platform.python_version()), *((name, version(name)) for name in _RECORDED_PACKAGES)])
 
 
 def isa() -> str:
@@ -102,9 +100,7 @@ def isa() -> str:
 
 def devices(world: World) -> list[dict[str, Any]]:
     """The inventory: each rank's own device, every device once."""
-    return list(
-        {device["stable_device_id"]: device for device in world.gathered(_device(world.device))}.values()
-    )
+    return list({device["stable_device_id"]: device for device in world.gathered(_device(world.device))}.values())
 
 
 def _device(device: torch.device) -> dict[str, Any]:

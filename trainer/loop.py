@@ -62,9 +62,7 @@ class Training:
         return plan
 
 
-def build(
-    documents: dict[str, str], settings: Settings, world: World, recorder: Recorder, artifacts: Path
-) -> Training:
+def build(documents: dict[str, str], settings: Settings, world: World, recorder: Recorder, artifacts: Path) -> Training:
     """Everything that training needs, from the contracts' exact texts; weights as the seed gives them."""
     contracts = {role: json.loads(text) for role, text in documents.items()}
     plan, config = contracts["sampling_plan"], contracts["model_descriptor"]["config"]
@@ -105,9 +103,7 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
     tokens_per_step = plan["global_batch_sequences"] * plan["sequence_tokens"]
     cut_step, silent = loaded.step if loaded else 0, training.world.rank > 0
     parent = _restore(training, loaded) if loaded else None
-    with TrainingProgress(
-        done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent
-    ) as progress:
+    with TrainingProgress(done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
         if parent is None:
             progress.say(_evaluate(training, 0))
             parent = _write_checkpoint(training, 0, parent)
@@ -177,9 +173,7 @@ def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
             micro_step=micro_step,
         )
         drawn = [training.order.sequence_at(position) for position in positions]
-        ids = torch.from_numpy(
-            training.shards.rows([sequence_id for _, sequence_id in drawn]).astype("int64")
-        )
+        ids = torch.from_numpy(training.shards.rows([sequence_id for _, sequence_id in drawn]).astype("int64"))
         training.recorder.batch_replayed(step, micro_step, positions, drawn, ids)
         with autocast(world.device):
             losses = token_losses(training.model, ids.to(world.device), smoothing)

@@ -49,11 +49,7 @@ def corpus_manifest(
     vocab: int,
 ) -> Json:
     """`psion.tokenized_corpus_manifest.v1`; its version is a digest of every token."""
-    name = (
-        "python_text"
-        if settings.corpus == PYTHON_TEXT
-        else f"corpus_{_slug(Path(settings.corpus).resolve().name)}"
-    )
+    name = "python_text" if settings.corpus == PYTHON_TEXT else f"corpus_{_slug(Path(settings.corpus).resolve().name)}"
     content = hashlib.sha256("".join([tokenizer_sha256, *(shard.sha256 for shard in shards)]).encode())
     version = content.hexdigest()[:16]
     source_digests = _source_digests(documents)
@@ -161,8 +157,7 @@ def sampling_policy(settings: Settings, manifest: Json, packed: Sequence[Packed]
         why = "In proportion to the family's tokens."
     caps = {family: min(TOTAL_BPS, weight + _SLACK_BPS) for family, (_, weight) in mix.items()}
     shares = {
-        kind: sum(weight for own, weight in mix.values() if own == kind)
-        for kind in ("prose", "spec_text", "code")
+        kind: sum(weight for own, weight in mix.values() if own == kind) for kind in ("prose", "spec_text", "code")
     }
     return {
         "schema_version": "psion.sampling_policy.v1",
@@ -222,9 +217,7 @@ def largest_remainder(counts: dict[str, int]) -> dict[str, int]:
     return shares
 
 
-def sampling_plan(
-    settings: Settings, manifest: Json, shards: Sequence[Shard], sequence_index_sha256: str
-) -> Json:
+def sampling_plan(settings: Settings, manifest: Json, shards: Sequence[Shard], sequence_index_sha256: str) -> Json:
     """`psion_ledger.sampling_plan.v1`: every number that the order follows from, and what is measured."""
     return {
         "schema_version": "psion_ledger.sampling_plan.v1",
@@ -274,8 +267,7 @@ def refuse_short_horizon(contracts: Json) -> None:
     steps, batch = plan["horizon_steps"], plan["global_batch_sequences"]
     if steps < (fewest := order_of(contracts).smallest_horizon_steps(batch)):
         raise BadInput(
-            f"{steps} steps of {batch} sequences would never draw some source family; "
-            f"give --steps {fewest} or more"
+            f"{steps} steps of {batch} sequences would never draw some source family; give --steps {fewest} or more"
         )
 
 

@@ -28,8 +28,7 @@ _LEFT_OUT = {
 }  # fmt: skip
 
 _MODULE_GROUPS = {
-    "concurrency": "asyncio concurrent contextvars multiprocessing queue sched selectors subprocess "
-    "threading",
+    "concurrency": "asyncio concurrent contextvars multiprocessing queue sched selectors subprocess threading",
     "internet": "cgi email ftplib http imaplib ipaddress mailbox nntplib poplib smtpd smtplib socket "
     "socketserver ssl telnetlib urllib webbrowser wsgiref xmlrpc",
     "data_formats": "base64 configparser csv dbm html json mimetypes netrc pickle pickletools plistlib "
@@ -41,8 +40,7 @@ _MODULE_GROUPS = {
     "posixpath shutil stat tarfile tempfile zipapp zipfile",
     "language": "ast code codeop compileall dis importlib inspect keyword modulefinder opcode pkgutil "
     "pyclbr pydoc runpy symtable sysconfig token tokenize types typing warnings",
-    "testing": "bdb cProfile doctest faulthandler pdb profile pstats timeit trace traceback tracemalloc "
-    "unittest",
+    "testing": "bdb cProfile doctest faulthandler pdb profile pstats timeit trace traceback tracemalloc unittest",
     "programs": "_pyrepl argparse cmd curses getopt logging optparse tkinter turtle",
     "data_types": "_collections_abc _weakrefset abc array bisect collections copy dataclasses enum "
     "functools graphlib heapq operator weakref",
@@ -106,9 +104,7 @@ def _library_modules() -> Iterator[tuple[str, str]]:
         if not _LEFT_OUT.intersection(parts) and all(part.isidentifier() for part in parts):
             modules.append((".".join(part for part in parts if part != "__init__"), path))
     if not modules:
-        raise BadInput(
-            f"no library sources in {library}; install the full standard library, or pass --corpus DIR"
-        )
+        raise BadInput(f"no library sources in {library}; install the full standard library, or pass --corpus DIR")
     total_bytes = 0
     for module, path in sorted(modules, key=lambda item: _hash("selection", item[0])):
         if module.startswith("_sysconfigdata") or not module:

@@ -74,9 +74,7 @@ def train_tokenizer(documents: Sequence[Document], vocab: int) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(
-        (document.text for document in documents if document.split == "train"), trainer
-    )
+    tokenizer.train_from_iterator((document.text for document in documents if document.split == "train"), trainer)
     # A document that spells the end-of-text token does not end there.
     tokenizer.encode_special_tokens = True
     return tokenizer
@@ -99,13 +97,9 @@ def pack(documents: Sequence[Document], tokenizer: Tokenizer, context: int) -> l
     return [group if group.split == "train" else _without(group, trained_on) for group in packed]
 
 
-def _packed_group(
-    split: str, family: str, documents: list[Document], tokenizer: Tokenizer, context: int
-) -> Packed:
+def _packed_group(split: str, family: str, documents: list[Document], tokenizer: Tokenizer, context: int) -> Packed:
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-    encodings = tokenizer.encode_batch_fast(
-        [document.text for document in documents], add_special_tokens=False
-    )
+    encodings = tokenizer.encode_batch_fast([document.text for document in documents], add_special_tokens=False)
     ids = [[*encoding.ids, end_of_text] for encoding in encodings]
     joined = np.concatenate([np.array(part, dtype="<u4") for part in ids])
     sequences, tail_tokens = divmod(len(joined), context)
@@ -197,10 +191,7 @@ def sequence_index(packed: Sequence[Packed]) -> bytes:
             [group.rows.shape[1] for group in packed for _ in group.parts],
             [digest for group in packed for digest in group.digests],
             [
-                [
-                    {"source_id": source, "document_id": document, "tokens": tokens}
-                    for source, document, tokens in parts
-                ]
+                [{"source_id": source, "document_id": document, "tokens": tokens} for source, document, tokens in parts]
                 for group in packed
                 for parts in group.parts
             ],
@@ -214,9 +205,7 @@ def sequence_index(packed: Sequence[Packed]) -> bytes:
 
 def promised_shards(plan: dict[str, Any], manifest: dict[str, Any]) -> list[Shard]:
     """The shard files of the plan's families, one each, as `write_shards` made them."""
-    digests = {
-        shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]
-    }
+    digests = {shard["shard_id"]: shard["shard_digest"].removeprefix("sha256:") for shard in manifest["shards"]}
     return [
         Shard(
             shard_id=row["shard_ids"][0],
@@ -241,13 +230,9 @@ class Shards:
                 with path.open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
             except FileNotFoundError:
-                raise Damaged(
-                    f"shard {path} is not there; name the run's artifacts with --artifacts DIR"
-                ) from None
+                raise Damaged(f"shard {path} is not there; name the run's artifacts with --artifacts DIR") from None
             if found != shard.sha256:
-                raise Damaged(
-                    f"shard {path} has sha256 {found}, and the contracts say {shard.sha256}; restore it"
-                )
+                raise Damaged(f"shard {path} has sha256 {found}, and the contracts say {shard.sha256}; restore it")
             rows = np.memmap(path, dtype=token_dtype(vocab), mode="r").reshape(-1, context)
             self._parts.append((shard.first_sequence_id, shard.end_sequence_id, rows))
 

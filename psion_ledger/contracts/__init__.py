@@ -67,9 +67,7 @@ __all__ = [
 ]
 
 Document = PretrainStageConfig | ModelDescriptor | TokenizedCorpus | SamplingPolicy | SamplingPlan
-DocumentRole = Literal[
-    "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
-]
+DocumentRole = Literal["stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"]
 # Role -> type and schema version.
 DOCUMENTS: dict[DocumentRole, tuple[type[Document], str]] = {
     "stage_config": (PretrainStageConfig, stage_config.SCHEMA_VERSION),

@@ -38,9 +38,7 @@ def decode_struct(kind: type[T], schema_version: str, label: str, text: str | by
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         pointer, problem = _placed(str(error))
-        raise ContractRefused(
-            f"{label}#{pointer}: {problem}; correct it to what {schema_version} asks for"
-        ) from None
+        raise ContractRefused(f"{label}#{pointer}: {problem}; correct it to what {schema_version} asks for") from None
     except (ValueError, RecursionError) as error:
         raise ContractRefused(f"{label}#: not JSON in UTF-8: {error}; give the document's own text") from None
 

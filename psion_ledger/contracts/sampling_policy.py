@@ -152,9 +152,7 @@ def _content_class_rules(policy: SamplingPolicy) -> Findings:
     for index, row in enumerate(report):
         share_at, share = f"{at}/{index}/observed_token_share_bps", row.observed_token_share_bps
         yield from basis_points(share_at, share)
-        families = [
-            family for family in policy.source_family_weights if family.content_class == row.content_class
-        ]
+        families = [family for family in policy.source_family_weights if family.content_class == row.content_class]
         cap = sum(family.maximum_family_token_share_bps for family in families)
         if share > cap:
             expected = f"at most {cap}, the caps of its families together"

@@ -1,4 +1,4 @@
-"""The append-only log of one run: journals that writers own, segments that sealing makes, the manifest that orders them."""
+"""The append-only log of one run: journals that writers own, sealed segments, the manifest that orders them."""
 
 from typing import Any
 

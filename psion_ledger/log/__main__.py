@@ -1,4 +1,4 @@
-"""`python -m psion_ledger.log RUN_FOLDER`: seal what can be sealed. The process that the writer hands its journals to."""
+"""`python -m psion_ledger.log RUN_FOLDER`: seal what can be sealed. A writer hands its journals to this process."""
 
 import sys
 from pathlib import Path

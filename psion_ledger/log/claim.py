@@ -64,9 +64,7 @@ def create_run(ledger: Path, run_id: str) -> Path:
 def find_run(ledger: Path, run_id: str) -> Path:
     run = ledger / check_run_id(run_id)
     if not (run / "CLAIM").is_file():
-        raise NoSuchRun(
-            f"no run {run_id} in {ledger}: `psion-ledger runs --ledger {ledger}` lists what is there"
-        )
+        raise NoSuchRun(f"no run {run_id} in {ledger}: `psion-ledger runs --ledger {ledger}` lists what is there")
     return run
 
 

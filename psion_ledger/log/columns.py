@@ -5,6 +5,7 @@ under their own names. Nested values are flattened by hand: building them from P
 """
 
 import functools
+import inspect
 import types
 from collections.abc import Sequence
 from itertools import accumulate, chain
@@ -74,13 +75,9 @@ def _typed_fields(struct: type[msgspec.Struct]) -> tuple[Any, ...]:
     hints = {
         name: annotation
         for base in reversed(struct.__mro__)
-        for name, annotation in _annotations(base).items()
+        for name, annotation in inspect.get_annotations(base).items()
     }
     return tuple(types.SimpleNamespace(name=name, type=hints[name]) for name in struct.__struct_fields__)
-
-
-def _annotations(base: type) -> dict[str, Any]:
-    return dict(base.__dict__.get("__annotations__", {}))
 
 
 @functools.cache
@@ -107,9 +104,7 @@ def array(values: Sequence[Any], kind: Any) -> pa.Array:
     return pa.array(values, arrow_type(kind))
 
 
-def batch(
-    kind: str, frames: Sequence[Frame], stream: str, role: str, attempt: int, rank: int
-) -> pa.RecordBatch:
+def batch(kind: str, frames: Sequence[Frame], stream: str, role: str, attempt: int, rank: int) -> pa.RecordBatch:
     """The frames of one kind in one stream as a record batch of `schema(kind)`."""
     rows = len(frames)
     stream_values = (stream, role, attempt, rank)

@@ -86,9 +86,7 @@ def read_header(data: bytes, file: object) -> tuple[Header, int]:
     except UNDECODABLE as error:
         raise Unreadable(f"{file}: its header is damaged: {error}") from error
     if header.format_version > 1 or header.events_version > EVENTS_VERSION:
-        raise NewerFormat(
-            f"{file}: events version {header.events_version} is newer than {EVENTS_VERSION}: upgrade"
-        )
+        raise NewerFormat(f"{file}: events version {header.events_version} is newer than {EVENTS_VERSION}: upgrade")
     return header, len(MAGIC) + ENVELOPE.size + len(body)
 
 

@@ -93,13 +93,9 @@ def read(run: Path, claim_sha256: bytes, entries_max: int | None = None) -> Mani
         try:
             data = files.read_regular(path)
         except FileNotFoundError:
-            later = sorted(
-                int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdigit() and int(p.stem) > number
-            )
+            later = sorted(int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdigit() and int(p.stem) > number)
             if later:
-                broken = Break(
-                    number=number, path=name, expected="present", actual=f"missing, {later[0]} is there"
-                )
+                broken = Break(number=number, path=name, expected="present", actual=f"missing, {later[0]} is there")
             break
         try:
             entry = msgspec.json.decode(data[:-_OWN_BYTES] + b"}", type=Entry)
@@ -111,15 +107,11 @@ def read(run: Path, claim_sha256: bytes, entries_max: int | None = None) -> Mani
         if canonical != data:
             broken = Break(number=number, path=name, expected=f"its own sha256 {own}", actual="other bytes")
         elif entry.number != number or entry.previous_sha256 != previous:
-            broken = Break(
-                number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256
-            )
+            broken = Break(number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256)
         if broken is not None:
             break
         if entry.events_version > EVENTS_VERSION:
-            raise NewerFormat(
-                f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade"
-            )
+            raise NewerFormat(f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade")
         entries.append(entry)
         leaves.append(leaf_hash(data))
         previous = own
@@ -142,9 +134,7 @@ def append(run: Path, claim_sha256: bytes, entry: Entry) -> Entry | None:
         manifest = read(run, claim_sha256)
         if any(e.stream == entry.stream and e.last_seq >= entry.first_seq for e in manifest.entries):
             return None
-        entry = msgspec.structs.replace(
-            entry, number=len(manifest.entries), previous_sha256=manifest.last_sha256
-        )
+        entry = msgspec.structs.replace(entry, number=len(manifest.entries), previous_sha256=manifest.last_sha256)
         scratch = files.scratch_path(run)
         files.write_durable(scratch, encode(entry)[0])
         if files.publish(scratch, path_of(run, entry.number)):

@@ -12,9 +12,7 @@ def refuse_if_live(run: Path) -> None:
     """Raise WriterBusy when any process still writes this run's journals."""
     for path in sorted((run / "journal").glob("*/*.wal")):
         if holder := journal.live_holder(path):
-            raise WriterBusy(
-                f"run {run.name}: {holder} still writes stream {path.parent.name}; stop it first"
-            )
+            raise WriterBusy(f"run {run.name}: {holder} still writes stream {path.parent.name}; stop it first")
 
 
 def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:

@@ -57,9 +57,7 @@ def seal_run(run: Path) -> Sealed:
 
 def seal_in_child(run: Path) -> None:
     """Seal in a process of its own, so that the writer's process neither stalls nor grows. Raises CannotDecide."""
-    done = subprocess.run(
-        [sys.executable, "-m", "psion_ledger.log", str(run)], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "psion_ledger.log", str(run)], capture_output=True, text=True)
     if done.returncode != 0:
         raise CannotDecide(f"run {run.name}: sealing failed: {done.stderr.strip()}")
     if done.stderr:
@@ -91,17 +89,13 @@ def _seal_journal(
         raise Unreadable(f"{path}: belongs to stream {header.stream} of run {header.run_id}; move it away")
     known = manifest.read(run, claim_sha256)
     if known.broken is not None:
-        raise Unreadable(
-            f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed"
-        )
+        raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed")
     before = [e for e in known.entries if e.stream == header.stream]
     if before and before[-1].last_seq >= header.first_seq:
         path.unlink(missing_ok=True)
         return None
     if before and before[-1].link_after != header.link_before.hex():
-        raise Unreadable(
-            f"{path}: does not continue {header.stream} as sealed through seq {before[-1].last_seq}"
-        )
+        raise Unreadable(f"{path}: does not continue {header.stream} as sealed through seq {before[-1].last_seq}")
     with _collector_off():
         opened = before[0] if before else None
         tables, links, identity = _decode(scan, header.stream, opened)
@@ -193,9 +187,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     )
 
 
-def _write(
-    run: Path, kind: str, table: pa.Table, stream: str, first_seq: int, last_seq: int
-) -> manifest.SegmentFile:
+def _write(run: Path, kind: str, table: pa.Table, stream: str, first_seq: int, last_seq: int) -> manifest.SegmentFile:
     folder = run / "segments" / kind
     files.make_folder(folder)
     scratch = files.scratch_path(run)

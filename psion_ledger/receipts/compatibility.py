@@ -1,12 +1,10 @@
 """The original validator's verdict on a stage config and its receipt, by the names that it gives.
 
 Its checks stand here in its order, so that the first failure is the verdict; none of them is our own opinion of the
-documents (`receipts/strict.py` has that). Parsing is the original's too: see `original_json`.
+documents (`strict` has that). Reading is the original's too: see `reading`, `original_types`, `original_json`.
 """
 
 import functools
-import re
-from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -17,12 +15,12 @@ from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import SCHEMA_VERSION as CONFIG_VERSION
 from psion_ledger.contracts.stage_config import PretrainStageConfig
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
-from psion_ledger.contracts.values import TOTAL_BPS, U64_MAX, is_blank
+from psion_ledger.contracts.values import TOTAL_BPS, is_blank
 from psion_ledger.errors import ContractRefused
 from psion_ledger.receipts import digests
 from psion_ledger.receipts.documents import SCHEMA_VERSION as RECEIPT_VERSION
-from psion_ledger.receipts.documents import CheckpointReference, PretrainStageReceipt, SourceFamilyReport
-from psion_ledger.receipts.original_json import NotParsed, read_document
+from psion_ledger.receipts.documents import PretrainStageReceipt, SourceFamilyReport
+from psion_ledger.receipts.reading import read_config, read_receipt, read_with_care
 
 T = TypeVar("T", bound=msgspec.Struct)
 OK = "ok"
@@ -39,20 +37,17 @@ class OriginalInputs:
     """
 
     def __init__(self, *, model_descriptor: bytes, tokenized_corpus: bytes, sampling_policy: bytes) -> None:
-        self.descriptor = _input(ModelDescriptor, model_descriptor)
-        self.corpus = _input(TokenizedCorpus, tokenized_corpus)
-        self.policy = _input(SamplingPolicy, sampling_policy)
+        self.descriptor = _input(ModelDescriptor, "model_descriptor", model_descriptor)
+        self.corpus = _input(TokenizedCorpus, "tokenized_corpus", tokenized_corpus)
+        self.policy = _input(SamplingPolicy, "sampling_policy", sampling_policy)
         self.descriptor_digest = model_descriptor_digest(self.descriptor)
         self.binding_digest = tokenizer_binding_digest(self.descriptor.tokenizer_binding)
         self.splits = {split.split_name: split for split in self.corpus.splits}
-        self.sources = {
-            b.source_family_id: frozenset(b.source_ids) for b in self.corpus.source_family_bindings
-        }
+        self.sources = {b.source_family_id: frozenset(b.source_ids) for b in self.corpus.source_family_bindings}
 
     def verdict(self, config_json: bytes, receipt_json: bytes) -> tuple[str, str]:
         """As `original_verdict`."""
-        config = _read(PretrainStageConfig, _decode_config, _config_integers, config_json)
-        receipt = _read(PretrainStageReceipt, _decode_receipt, _receipt_integers, receipt_json)
+        config, receipt = read_config(config_json), read_receipt(receipt_json)
         if config is None:
             return "parse", "parse" if receipt is None else "not_run"
         of_config = _check_config(config, self)
@@ -85,81 +80,10 @@ def _inputs(model_descriptor: bytes, tokenized_corpus: bytes, sampling_policy: b
     )
 
 
-# ---- Parsing ----
-
-_decode_config = msgspec.json.Decoder(PretrainStageConfig).decode
-_decode_receipt = msgspec.json.Decoder(PretrainStageReceipt).decode
-_encode = msgspec.json.Encoder().encode
-# What a strict reader refuses and the original cannot read either: up to there the two agree, or the original has
-# refused the text already. A struct as an array, an enum as an object and an unknown key are not among it.
-_REFUSED_BY_BOTH = re.compile(
-    r"Expected `(?:int|bool|array)`|Expected `str`, got `(?!object)|Invalid enum value"
-    r"|Object missing required field `(?!selected_devices`)"
-).match
-
-
-def _input(kind: type[T], data: bytes) -> T:
-    try:
-        return read_document(kind, data)
-    except NotParsed:
-        raise ContractRefused(
-            f"{kind.__name__}: the original cannot read this document; give its own text"
-        ) from None
-
-
-def _read(
-    kind: type[T], decode: Callable[[bytes], T], integers: Callable[[T], Iterator[int]], data: bytes
-) -> T | None:
-    """A document as the original reads it, or None.
-
-    Text that is what its own value encodes to (white space between tokens aside) has no quirk that readers differ
-    on, and is read thirty times as fast.
-    """
-    try:
-        value = decode(data)
-        if msgspec.json.format(data, indent=-1) == _encode(value) and max(integers(value)) <= U64_MAX:
-            return value
-    except msgspec.ValidationError as error:
-        if _REFUSED_BY_BOTH(str(error)):
-            return None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # Not in our strict spelling; the original may read it all the same.
-    try:
-        return read_document(kind, data)
-    except NotParsed:
-        return None
-
-
-def _config_integers(config: PretrainStageConfig) -> Iterator[int]:
-    """The integers that msgspec does not bound: 64 bits wide."""
-    yield config.objective_config.max_context_tokens
-
-
-def _receipt_integers(receipt: PretrainStageReceipt) -> Iterator[int]:
-    lineage, delivered, accelerator = (
-        receipt.checkpoint_lineage, receipt.delivered_execution, receipt.accelerator_execution,
-    )  # fmt: skip
-    yield receipt.objective_config.max_context_tokens
-    yield receipt.replay_receipt.deterministic_shuffle_seed
-    yield from _checkpoint_integers(lineage.promoted_checkpoint)
-    if lineage.base_checkpoint is not None:
-        yield from _checkpoint_integers(lineage.base_checkpoint)
-    if accelerator is not None:
-        yield accelerator.mean_step_latency_ms
-    if delivered is not None:
-        for device in delivered.selected_devices:
-            yield device.total_memory_bytes or 0
-            yield device.free_memory_bytes or 0
-        if delivered.execution_topology is not None:
-            for assignment in delivered.execution_topology.assignments:
-                yield assignment.shard_id
-                yield assignment.device.placement_index
-
-
-def _checkpoint_integers(checkpoint: CheckpointReference) -> tuple[int, ...]:
-    return (
-        checkpoint.membership_epoch, checkpoint.started_at_ms, checkpoint.step or 0, checkpoint.durable_at_ms or 0,
-    )  # fmt: skip
+def _input(kind: type[T], role: str, data: bytes) -> T:
+    if (document := read_with_care(kind, data)) is None:
+        raise ContractRefused(f"{role}#: the original cannot read this document; give its own text")
+    return document
 
 
 # ---- Checks, in the original's order: the name of the first failure, or None ----
@@ -203,16 +127,10 @@ def _check_config(config: PretrainStageConfig, inputs: OriginalInputs) -> str | 
     )
     if failure:
         return failure
-    return (
-        None
-        if objective.max_context_tokens == inputs.descriptor.config.max_context
-        else "ContextLengthMismatch"
-    )
+    return None if objective.max_context_tokens == inputs.descriptor.config.max_context else "ContextLengthMismatch"
 
 
-def _check_receipt(
-    receipt: PretrainStageReceipt, config: PretrainStageConfig, inputs: OriginalInputs
-) -> str | None:
+def _check_receipt(receipt: PretrainStageReceipt, config: PretrainStageConfig, inputs: OriginalInputs) -> str | None:
     failure = (
         _version(receipt.schema_version, RECEIPT_VERSION)
         or _same(receipt.run_id, config.run_id)
@@ -323,9 +241,6 @@ def _check_execution(receipt: PretrainStageReceipt) -> str | None:
     if accelerator is not None:
         if is_blank(accelerator.detail):
             return "MissingField"
-        if (
-            0 in (accelerator.optimizer_steps_completed, accelerator.mean_step_latency_ms)
-            or delivered is None
-        ):
+        if 0 in (accelerator.optimizer_steps_completed, accelerator.mean_step_latency_ms) or delivered is None:
             return "InvalidDeliveredExecution"
     return None

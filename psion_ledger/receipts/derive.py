@@ -119,9 +119,7 @@ def _replay(row: Row) -> ReplayReceipt:
         successful_replays=row["successful_replays"],
         exact_replay_observed=row["exact_replay_observed"],
         replay_digest="",
-        summary=templates.REPLAY_SUMMARY.format(
-            successful_replays=row["successful_replays"], verdict=verdict
-        ),
+        summary=templates.REPLAY_SUMMARY.format(successful_replays=row["successful_replays"], verdict=verdict),
     )
     return msgspec.structs.replace(replay, replay_digest=digests.replay_digest(replay))
 
@@ -130,7 +128,8 @@ def _lineage(run: Run, row: Row) -> CheckpointLineage:
     base = None
     if row["base_checkpoint_id"] is not None:
         raise CannotDecide(
-            f"run {run.run_id}: stage {row['stage_id']} began from {row['base_checkpoint_id']}, which is not in its ledger"
+            f"run {run.run_id}: stage {row['stage_id']} began from {row['base_checkpoint_id']}, "
+            "which is not in its ledger"
         )
     lineage = CheckpointLineage(
         receipt_id=templates.RECEIPT_ID_LINEAGE.format_map(row),

@@ -9,9 +9,7 @@ from psion_ledger.events import SplitKind, StageKind
 SCHEMA_VERSION = "psion.pretrain_stage_receipt.v1"
 
 TopologyKind = Literal["single_device", "replicated", "pipeline_sharded", "layer_sharded", "tensor_sharded"]
-PerformanceClass = Literal[
-    "reference", "integrated_accelerator", "discrete_accelerator", "partitioned_accelerator"
-]
+PerformanceClass = Literal["reference", "integrated_accelerator", "discrete_accelerator", "partitioned_accelerator"]
 MemoryClass = Literal["host_only", "shared_host_device", "dedicated_device"]
 
 

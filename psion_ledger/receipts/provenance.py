@@ -26,8 +26,8 @@ _CONFIG = (
     "dataset_identity", "sampling_policy_id", "sampling_policy_version",
 )  # fmt: skip
 _EXACT = (
-    "event verification_started.method", "event verification_started.sample_bps", "event verification_completed.batches",
-    "event batch_replayed.token_sha256", "event batch_replayed.sequence_ids",
+    "event verification_started.method", "event verification_started.sample_bps",
+    "event verification_completed.batches", "event batch_replayed.token_sha256", "event batch_replayed.sequence_ids",
 )  # fmt: skip
 
 PROVENANCE: dict[str, tuple[str, ...]] = {

@@ -9,8 +9,10 @@ AcceleratorNotBacked, AcceleratorOnCpu, StepsBeyondCheckpoint, FreeMemoryAboveTo
 TopologyMismatch.
 """
 
+import collections
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -21,7 +23,7 @@ from psion_ledger.contracts import (
     descriptor_rules,
     sampling_policy,
 )
-from psion_ledger.contracts.binding import config_findings
+from psion_ledger.contracts.binding import _policy_findings, _tokenizer_findings, config_findings
 from psion_ledger.contracts.finding import Findings, blank_fields, equal, unique
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.errors import ContractRefused
@@ -67,6 +69,7 @@ def strict_findings(texts: Documents) -> list[ContractFinding]:
     except ContractRefused as error:
         return [*found, ContractFinding("Malformed", str(error).split(": ")[0], "its own schema", str(error))]
     found += descriptor_rules.rules(descriptor) + corpus_rules.rules(corpus) + sampling_policy.rules(policy)
+    found += [*_tokenizer_findings(descriptor, corpus), *_policy_findings(policy, corpus)]
     found += config_findings(config, descriptor, corpus, policy)
     found += receipt_findings(receipt, policy)
     return list(dict.fromkeys(found))
@@ -75,9 +78,7 @@ def strict_findings(texts: Documents) -> list[ContractFinding]:
 def receipt_findings(receipt: PretrainStageReceipt, policy: SamplingPolicy) -> list[ContractFinding]:
     """What a receipt must hold by itself and under its policy, beyond the original's checks."""
     found = list(blank_fields(AT, receipt))
-    found += equal(
-        f"{AT}/stage_id", f"{receipt.run_id}-stage-1-pretrain", receipt.stage_id, "StageIdMismatch"
-    )
+    found += equal(f"{AT}/stage_id", f"{receipt.run_id}-stage-1-pretrain", receipt.stage_id, "StageIdMismatch")
     found += _separators(receipt)
     found += _rows(receipt, policy)
     found += _replay(receipt.replay_receipt)
@@ -100,31 +101,39 @@ def _original(texts: Documents) -> Findings:
             sampling_policy=texts.sampling_policy,
         )
     except ContractRefused as error:
-        yield ContractFinding("Malformed", "", "a document that the original reads", str(error))
+        yield ContractFinding("Malformed", str(error).split(": ")[0], "a document that the original reads", str(error))
         return
     for role, verdict in zip(("stage_config", "receipt"), verdicts, strict=True):
         if verdict != OK:
             yield ContractFinding(verdict, f"{role}#", OK, verdict)
 
 
-def _duplicate_keys(role: str, text: bytes) -> list[ContractFinding]:
+class _Members(list[tuple[str, Any]]):
+    """An object's members as they stand in its text."""
+
+
+def _duplicate_keys(role: str, text: bytes) -> Findings:
     """Keys that stand twice in one object: readers differ on which of them counts."""
-    twice: list[ContractFinding] = []
-
-    def paired(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        keys = [key for key, _ in pairs]
-        twice.extend(
-            ContractFinding("DuplicateKey", f"{role}#", "each key once", key)
-            for key in dict.fromkeys(keys)
-            if keys.count(key) > 1
-        )
-        return dict(pairs)
-
     try:
-        json.loads(text, object_pairs_hook=paired)
+        document = json.loads(text, object_pairs_hook=_Members)
     except (ValueError, RecursionError):
-        return []  # No JSON: the decoders say so.
-    return twice
+        return  # No JSON: the decoders say so.
+    parts: list[tuple[str, list[Any]]] = [(f"{role}#", document)] if isinstance(document, list) else []
+    while parts:
+        pointer, part = parts.pop()
+        if isinstance(part, _Members):
+            inner = [(_step(key), value) for key, value in part]
+            for step, count in collections.Counter(step for step, _ in inner).items():
+                if count > 1:
+                    yield ContractFinding("DuplicateKey", f"{pointer}/{step}", "once", f"{count} times")
+        else:
+            inner = [(str(place), value) for place, value in enumerate(part)]
+        parts += [(f"{pointer}/{step}", value) for step, value in reversed(inner) if isinstance(value, list)]
+
+
+def _step(key: str) -> str:
+    """A key as a step of a JSON pointer; half a surrogate pair, which no UTF-8 has, is spelled out."""
+    return key.replace("~", "~0").replace("/", "~1").encode("utf-8", "backslashreplace").decode()
 
 
 def _separators(receipt: PretrainStageReceipt) -> Findings:
@@ -158,9 +167,7 @@ def _rows(receipt: PretrainStageReceipt, policy: SamplingPolicy) -> Findings:
         cap = caps.get(row.source_family_id)
         if row.split_kind == "train" and cap is not None and row.token_share_bps_within_split > cap:
             place = f"{at}/token_share_bps_within_split"
-            yield ContractFinding(
-                "ShareAboveCap", place, f"at most {cap}", str(row.token_share_bps_within_split)
-            )
+            yield ContractFinding("ShareAboveCap", place, f"at most {cap}", str(row.token_share_bps_within_split))
 
 
 def _replay(replay: ReplayReceipt) -> Findings:
@@ -187,9 +194,7 @@ def _lineage(lineage: CheckpointLineage) -> Findings:
     for name in ("stream_id", "object_digest"):
         if getattr(base, name) == getattr(promoted, name):
             place = f"{at}/base_checkpoint/{name}"
-            yield ContractFinding(
-                "BaseNotOlder", place, "another than the promoted one's", getattr(base, name)
-            )
+            yield ContractFinding("BaseNotOlder", place, "another than the promoted one's", getattr(base, name))
 
 
 def _checkpoint(at: str, checkpoint: CheckpointReference) -> Findings:
@@ -197,9 +202,7 @@ def _checkpoint(at: str, checkpoint: CheckpointReference) -> Findings:
         yield ContractFinding("NotDurable", f"{at}/durable_at_ms", "when it became durable", "absent")
     elif checkpoint.durable_at_ms < checkpoint.started_at_ms:
         expected = f"at least {checkpoint.started_at_ms}"
-        yield ContractFinding(
-            "DurableBeforeStarted", f"{at}/durable_at_ms", expected, str(checkpoint.durable_at_ms)
-        )
+        yield ContractFinding("DurableBeforeStarted", f"{at}/durable_at_ms", expected, str(checkpoint.durable_at_ms))
     if checkpoint.step is None:
         yield ContractFinding("StepMissing", f"{at}/step", "the step that it stands at", "absent")
 
@@ -213,30 +216,27 @@ def _delivered(delivered: DeliveredExecution) -> Findings:
         if total is not None and free is not None and free > total:
             place = f"{at}/selected_devices/{index}/free_memory_bytes"
             yield ContractFinding("FreeMemoryAboveTotal", place, f"at most {total}", str(free))
-        if delivered.runtime_backend == CPU and device.memory_class == "dedicated_device":
-            place = f"{at}/selected_devices/{index}/memory_class"
-            yield ContractFinding("AcceleratorOnCpu", place, "memory of a cpu", device.memory_class)
+        if delivered.runtime_backend == CPU:
+            place = f"{at}/selected_devices/{index}"
+            yield from equal(f"{place}/performance_class", "reference", device.performance_class, "AcceleratorOnCpu")
+            yield from equal(f"{place}/memory_class", "host_only", device.memory_class, "AcceleratorOnCpu")
     topology = delivered.execution_topology
     if topology is None:
         return
     at = f"{at}/execution_topology"
     assigned = [assignment.device for assignment in topology.assignments]
     if (topology.kind == "single_device") != (len(assigned) == 1):
-        yield ContractFinding(
-            "TopologyMismatch", f"{at}/kind", f"fits {len(assigned)} assignments", topology.kind
-        )
+        yield ContractFinding("TopologyMismatch", f"{at}/kind", f"fits {len(assigned)} assignments", topology.kind)
     yield from unique(f"{at}/assignments", [str(assignment.shard_id) for assignment in topology.assignments])
     known = {device.stable_device_id: device.topology_key for device in devices}
     for index, placed in enumerate(assigned):
         place = f"{at}/assignments/{index}/device"
         if placed.stable_device_id not in known:
             found = placed.stable_device_id
-            yield ContractFinding(
-                "DeviceNotSelected", f"{place}/stable_device_id", "a selected device", found
-            )
+            yield ContractFinding("DeviceNotSelected", f"{place}/stable_device_id", "a selected device", found)
         else:
             bus = known[placed.stable_device_id]
-            yield from equal(f"{place}/topology_key", bus, placed.topology_key, "DeviceNotSelected")
+            yield from equal(f"{place}/topology_key", bus, placed.topology_key)
 
 
 def _accelerator(receipt: PretrainStageReceipt, accelerator: AcceleratorExecution) -> Findings:
@@ -246,9 +246,7 @@ def _accelerator(receipt: PretrainStageReceipt, accelerator: AcceleratorExecutio
         yield ContractFinding("AcceleratorNotBacked", f"{at}/accelerator_backed", "true", "false")
     if delivered is not None and delivered.runtime_backend == CPU:
         yield ContractFinding("AcceleratorOnCpu", at, "absent on a cpu backend", "present")
-    elif delivered is not None and all(
-        d.performance_class == "reference" for d in delivered.selected_devices
-    ):
+    elif delivered is not None and all(d.performance_class == "reference" for d in delivered.selected_devices):
         yield ContractFinding("AcceleratorOnCpu", at, "an accelerator among the devices", "none")
     if step is not None and accelerator.optimizer_steps_completed > step:
         found = str(accelerator.optimizer_steps_completed)

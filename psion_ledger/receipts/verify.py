@@ -121,9 +121,7 @@ def compare(derived: PretrainStageReceipt, text: bytes) -> list[Difference]:
         return [_difference("Malformed", "/", "JSON in UTF-8", str(error))]
     found = _differences(msgspec.json.decode(expected), said, "")
     if not found and expected.encode() != text:
-        found = [
-            _difference("Spelling", "/", "the canonical spelling of the same values", "another spelling")
-        ]
+        found = [_difference("Spelling", "/", "the canonical spelling of the same values", "another spelling")]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Rows and documents for machines: JSON that carries its schema version, and CSV. Floats that JSON lacks are strings."""
+"""Rows and documents for machines: JSON that carries its schema version, and CSV. What JSON lacks is a string."""
 
 import csv
 import io

@@ -135,8 +135,7 @@ def contract_page() -> str:
     lines += ["", "## Relations", "", "Views, in `views/`; `psion-ledger query RUN` reads them all.", ""]
     lines += ["| view | what it holds |", "|---|---|"]
     lines += [
-        f"| `{view.name}` | {_cell(view.header['about'])} |"
-        for view in sorted(catalog.views(), key=lambda v: v.name)
+        f"| `{view.name}` | {_cell(view.header['about'])} |" for view in sorted(catalog.views(), key=lambda v: v.name)
     ]
     lines += [
         "",
@@ -163,9 +162,7 @@ def commands() -> str:
     lines = [COMMANDS_BEGIN, "", "| command | what it does |", "|---|---|"]
     for command in app.registered_commands:
         assert command.callback is not None, "a registered command has its function"
-        lines.append(
-            f"| `psion-ledger {command.callback.__name__}` | {(command.callback.__doc__ or '').strip()} |"
-        )
+        lines.append(f"| `psion-ledger {command.callback.__name__}` | {(command.callback.__doc__ or '').strip()} |")
     return "\n".join([*lines, "", COMMANDS_END])
 
 

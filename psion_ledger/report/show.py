@@ -62,9 +62,7 @@ def named_query(name: str) -> str:
     """The SQL of a report query; raises QueryRefused for a name that there is not."""
     known = {query.name: query.sql for query in catalog.load("reports")}
     if name not in known:
-        raise QueryRefused(
-            f"no report @{name}; there is {', '.join('@' + known_name for known_name in sorted(known))}"
-        )
+        raise QueryRefused(f"no report @{name}; there is {', '.join('@' + known_name for known_name in sorted(known))}")
     return known[name]
 
 
@@ -94,8 +92,8 @@ def facts(run: Run) -> dict[str, Any]:
         "splits": report_rows(run, "splits"),
         "streams": _rows(
             run,
-            "select stream, role, attempt, rank, events, last_seq, finished_seq is not null or verified_seq is not null "
-            "as ended from streams order by stream",
+            "select stream, role, attempt, rank, events, last_seq, finished_seq is not null or verified_seq is "
+            "not null as ended from streams order by stream",
         ),
         "checkpoints": report_rows(run, "lineage"),
     }
@@ -108,9 +106,7 @@ def _rows(run: Run, sql: str) -> list[dict[str, Any]]:
 def print_run(run: Run) -> None:
     known = facts(run)
     out = console()
-    out.print(
-        text(f"run {known['run_id']}: {known['entries']} manifest entries, head {known['head'][:16]}", "bold")
-    )
+    out.print(text(f"run {known['run_id']}: {known['entries']} manifest entries, head {known['head'][:16]}", "bold"))
     for name, value in known["summary"].items():
         out.print(text(f"  {name:<18} {_shown(value)}"))
     for title in ("contracts", "splits", "streams", "checkpoints"):

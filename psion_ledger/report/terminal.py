@@ -61,18 +61,14 @@ def level_words(found: Audit) -> str:
 def _verdict(found: Audit) -> Panel:
     lines = Text()
     lines.append(found.verdict, style=_STYLE[found.verdict])
-    lines.append(
-        f"   level {level_words(found)}   required {found.required_level}   run {plain(found.run_id)}"
-    )
+    lines.append(f"   level {level_words(found)}   required {found.required_level}   run {plain(found.run_id)}")
     if found.evidence["replayed"] == "recorded":
         lines.append("\nThe run recorded its own exact replays; --require replayed repeats one here.")
     for reason in [*found.unproven, *found.evidence["not_at_hand"]]:
         lines.append(f"\n- {plain(reason)}")
     violated = [law for law in found.laws if law.status == "violated"]
     if violated:
-        lines.append(
-            f"\n- {len(violated)} of {len(found.laws)} laws violated; what was expected and found is below"
-        )
+        lines.append(f"\n- {len(violated)} of {len(found.laws)} laws violated; what was expected and found is below")
     return Panel(lines, title="psion-ledger audit", title_align="left", width=COLUMNS)
 
 
@@ -83,9 +79,7 @@ def _checklist(items: list[Item]) -> RenderableType:
         mark = Text("  [x]  ", style="green") if item.done else Text("  [ ]  ", style="yellow")
         lines.append(mark + text(f"{item.what:<33}{item.count}"))
         if item.closes:
-            lines.append(
-                Text(f"         {plain(item.closes)}", style="italic", no_wrap=True, overflow="ignore")
-            )
+            lines.append(Text(f"         {plain(item.closes)}", style="italic", no_wrap=True, overflow="ignore"))
     return Group(*lines)
 
 
@@ -145,15 +139,11 @@ def _laws(laws: list[LawResult]) -> Table:
             continue
         held = sum(law.status == "held" for law in own)
         examined = sum(law.examined for law in own)
-        table.add_row(
-            family, f"{held} of {len(own)} held", _number(examined), "ok" if held == len(own) else ""
-        )
+        table.add_row(family, f"{held} of {len(own)} held", _number(examined), "ok" if held == len(own) else "")
         for law in (law for law in own if law.status != "held"):
             style = {"violated": "bold red", "vacuous": "yellow"}.get(law.status, "dim")
             findings = f" ({law.findings_total})" if law.findings_total else ""
-            table.add_row(
-                "", f"  {law.name}", _number(law.examined), Text(_MARK[law.status] + findings, style=style)
-            )
+            table.add_row("", f"  {law.name}", _number(law.examined), Text(_MARK[law.status] + findings, style=style))
     return table
 
 
@@ -168,9 +158,7 @@ def _violation(law: LawResult, steps: dict[tuple[str, int], int]) -> RenderableT
         table.add_row("found", text(finding.actual))
     more = law.findings_total - min(FINDINGS_SHOWN, len(law.findings))
     if more:
-        table.add_row(
-            "", f"and {more} more: `psion-ledger audit --format json -s {law.name}` lists up to 100"
-        )
+        table.add_row("", f"and {more} more: `psion-ledger audit --format json -s {law.name}` lists up to 100")
     return Group(head, Padding(table, (0, 0, 0, 2)))
 
 

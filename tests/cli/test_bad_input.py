@@ -67,9 +67,7 @@ def test_an_empty_ledger_has_no_runs(tmp_path: Path) -> None:
     assert (done.returncode, "no run in" in done.stderr) == (4, True)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"schema_version": "psion.pretrain_stage_receipt.v2"}', "\xff"]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": "psion.pretrain_stage_receipt.v2"}', "\xff"])
 def test_a_receipt_that_is_none_is_wrong_usage(tmp_path: Path, text: str) -> None:
     """Malformed JSON, another schema, missing fields."""
     path = tmp_path / "receipt.json"

@@ -42,9 +42,7 @@ def _values(kind: mi.Type) -> st.SearchStrategy[Any]:
     raise AssertionError(kind)
 
 
-def _documents(
-    kind: type[msgspec.Struct], schema_version: str | None = None
-) -> st.SearchStrategy[msgspec.Struct]:
+def _documents(kind: type[msgspec.Struct], schema_version: str | None = None) -> st.SearchStrategy[msgspec.Struct]:
     described = mi.type_info(kind)
     assert isinstance(described, mi.StructType)
     fields = {field.name: _values(field.type) for field in described.fields}

@@ -131,9 +131,7 @@ def test_a_broken_rule_is_found(name: str) -> None:
 
 def test_a_tensor_of_another_shape_is_found() -> None:
     """Even when digests and parameter count were made to fit it."""
-    descriptor = resealed(
-        changed(small_descriptor(), {"/checkpoint_contract/tensor_layout/0/shape/dims": [128, 512]})
-    )
+    descriptor = resealed(changed(small_descriptor(), {"/checkpoint_contract/tensor_layout/0/shape/dims": [128, 512]}))
     at = f"{AT}/checkpoint_contract/tensor_layout/0"
     name = "decoder.embed_tokens.weight"
     expected = [F("TensorLayoutMismatch", at, f"{name} [512, 128]", f"{name} [128, 512]")]

@@ -11,9 +11,7 @@ HORIZON = "sampling_plan#/horizon_steps"
 WEIGHTS = "sampling_policy#/source_family_weights"
 
 
-def weighed(
-    code_bps: int, code_cap_bps: int, docstrings_cap_bps: int, *, steps: int, batch: int
-) -> Contracts:
+def weighed(code_bps: int, code_cap_bps: int, docstrings_cap_bps: int, *, steps: int, batch: int) -> Contracts:
     """The small contracts with other weights and caps, one micro step, and shares of classes to match."""
     contracts = small_contracts(horizon_steps=steps, global_batch_sequences=batch, micro_steps=1)
     changes: dict[str, object] = {

@@ -23,9 +23,7 @@ def test_equal_keys_go_by_family_id() -> None:
 @given(WEIGHTS)
 def test_slots_follow_the_definition(weights: dict[str, int]) -> None:
     """Sorted by (2k+1)/(2w) and then family id."""
-    keys = [
-        (Fraction(2 * k + 1, 2 * weight), family) for family, weight in weights.items() for k in range(weight)
-    ]
+    keys = [(Fraction(2 * k + 1, 2 * weight), family) for family, weight in weights.items() for k in range(weight)]
     assert [family for _, family in sorted(keys)] == cycle_slots(weights)
 
 

@@ -5,9 +5,7 @@ import pytest
 from psion_ledger.contracts.values import debug_name, is_blank
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "\t\r\n", "\x85", "\xa0", "\u1680", "\u2028\u2029", "\u202f", "\u3000"]
-)
+@pytest.mark.parametrize("text", ["", " ", "\t\r\n", "\x85", "\xa0", "\u1680", "\u2028\u2029", "\u202f", "\u3000"])
 def test_white_space_is_blank(text: str) -> None:
     """Unicode's White_Space, and nothing at all."""
     assert is_blank(text)

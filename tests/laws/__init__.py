@@ -33,9 +33,15 @@ def rows(result: LawResult) -> list[Row]:
     return [(f.subject, f.event_seq, f.stream, f.expected, f.actual) for f in result.findings]
 
 
+def violations(folder: Path, law: str) -> list[Row]:
+    result = audited(folder, law)
+    assert result.status == "violated", f"{law} is {result.status}: {result.reason}"
+    return rows(result)
+
+
 def findings(tmp_path: Path, script: Script, law: str) -> list[Row]:
     """What a law finds in the ledger that a script writes to `tmp_path/ledger`."""
-    return rows(audited(write_ledger(tmp_path / "ledger", script, strict=False), law))
+    return violations(write_ledger(tmp_path / "ledger", script, strict=False), law)
 
 
 def status(tmp_path: Path, script: Script, law: str) -> str:
@@ -47,7 +53,7 @@ def findings_after(tmp_path: Path, ledger: Path, damage: Damage, law: str) -> li
     folder = tmp_path / "ledger" / RUN_ID
     shutil.copytree(ledger, folder)
     damage(folder)
-    return rows(audited(folder, law))
+    return violations(folder, law)
 
 
 def write_artifacts(folder: Path, contracts: Contracts) -> Path:

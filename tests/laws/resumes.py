@@ -7,9 +7,7 @@ import msgspec
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
-from tests.laws import SECOND
 from tests.ledgers import (
-    RANK0,
     Script,
     beginning,
     checkpoint_id,
@@ -36,46 +34,54 @@ def emitted(script: Script, kind: type[E]) -> list[E]:
 
 
 def resumed_after(contracts: Contracts, killed: Script) -> Script:
-    """A run of one rank that was killed where this script ends, and resumed to its end."""
-    script: Script = [*killed, *((stream, close) for stream in dict.fromkeys(stream for stream, _ in killed))]
-    script += [(RANK0, seal), (SECOND, opened(attempt=2))]
+    """A run of one rank that was killed where this script ends, and resumed to its end in a new attempt."""
+    streams = list(dict.fromkeys(stream for stream, _ in killed))
+    attempt = 1 + max(event.attempt for event in emitted(killed, events.StreamOpened))
+    own = f"t{attempt:04}.r00000"
     marks = [step for _, step in killed]
+    script: Script = [*killed, *((stream, close) for stream in streams), (streams[0], seal), (own, opened(attempt))]
     if complete not in marks:
-        script += _promises(contracts, len(killed)) + _training(contracts, killed) + _replays(contracts, killed)
+        script += _promises(contracts, killed, own) + _training(contracts, killed, attempt, own)
+        script += _replays(contracts, killed, attempt, own)
         if record not in marks:
-            script.append((SECOND, record))
-        script.append((SECOND, complete))
-    return [*script, (SECOND, events.RunFinished(outcome="completed")), (SECOND, close), (SECOND, seal)]
+            script.append((own, record))
+        script.append((own, complete))
+    return [*script, (own, events.RunFinished(outcome="completed")), (own, close), (own, seal)]
 
 
-def _promises(contracts: Contracts, done: int) -> Script:
+def _promises(contracts: Contracts, killed: Script, own: str) -> Script:
     """What of run, contracts and stage was not recorded yet: events 1 to 8 of the beginning."""
-    return [(SECOND, step) for _, step in beginning(contracts)[max(1, done) : 9]]
+    if emitted(killed, events.AttemptStarted):
+        return []
+    done = sum(not isinstance(step, events.StreamOpened) and step not in (close, seal) for _, step in killed)
+    return [(own, step) for _, step in beginning(contracts)[1 + done : 9]]
 
 
-def _training(contracts: Contracts, killed: Script) -> Script:
+def _training(contracts: Contracts, killed: Script, attempt: int, own: str) -> Script:
     """From the last checkpoint that was written, or from nothing, to the promotion."""
     size, horizon = contracts.sampling_plan.global_batch_sequences, contracts.sampling_plan.horizon_steps
-    last = max((c.step for c in emitted(killed, events.CheckpointWritten)), default=None)
-    if last is None:
-        script: Script = [(SECOND, started(1, 2, 0, size, None))]
-        script += [(SECOND, event) for event in measured(contracts, 2, 0)]
-        script.append((SECOND, written(contracts, 2, 0, None)))
-        script += training(contracts, 2, range(1, horizon + 1), checkpoint_id(2, 0))
-        return [*script, (SECOND, promoted(2, horizon))]
+    known = emitted(killed, events.CheckpointWritten)
+    if not known:
+        script: Script = [(own, started(1, 2, 0, size, None))]
+        script += [(own, event) for event in measured(contracts, attempt, 0)]
+        script.append((own, written(contracts, attempt, 0, None)))
+        script += training(contracts, attempt, range(1, horizon + 1), checkpoint_id(attempt, 0))
+        return [*script, (own, promoted(attempt, horizon))]
+    name, step = known[-1].checkpoint_id, known[-1].step
     loaded = events.CheckpointLoaded(
-        checkpoint_id=checkpoint_id(1, last), weights_sha256=sha256(weights(last)), cursor_position=last * size
+        checkpoint_id=name, weights_sha256=sha256(weights(step)), cursor_position=step * size
     )
-    script = [(SECOND, started(1, 2, last, size, checkpoint_id(1, last))), (SECOND, loaded)]
-    script += training(contracts, 2, range(last + 1, horizon + 1), checkpoint_id(1, last))
+    script = [(own, started(1, 2, step, size, name)), (own, loaded)]
+    script += training(contracts, attempt, range(step + 1, horizon + 1), name)
     if not emitted(killed, events.CheckpointPromoted):
-        script.append((SECOND, promoted(2 if last < horizon else 1, horizon)))
+        last = emitted([*killed, *script], events.CheckpointWritten)[-1]
+        script.append((own, msgspec.structs.replace(promoted(1, horizon), checkpoint_id=last.checkpoint_id)))
     return script
 
 
-def _replays(contracts: Contracts, killed: Script) -> Script:
+def _replays(contracts: Contracts, killed: Script, attempt: int, own: str) -> Script:
     """As many passes as two are more than those that were completed."""
-    script: Script = [(SECOND, rotate), (SECOND, seal)]
+    script: Script = [(own, rotate), (own, seal)]
     for number in range(len(emitted(killed, events.VerificationCompleted)), 2):
-        script += verification(contracts, f"again-{number}", attempt=2)
-    return [*script, (SECOND, seal)]
+        script += verification(contracts, f"attempt-{attempt}-{number}", attempt=attempt)
+    return [*script, (own, seal)]

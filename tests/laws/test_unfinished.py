@@ -21,12 +21,15 @@ from tests.ledgers import (
     RANK0,
     RUN_ID,
     Script,
+    close,
     complete,
     edited,
     good_run,
     place,
     record,
     resumed_run,
+    rotate,
+    seal,
     trained_run,
     write_ledger,
     written_step_by_step,
@@ -103,20 +106,29 @@ SCRIPTS: dict[str, Callable[[Contracts], Script]] = {
 }
 
 
+def shared(script: Script, other: Script) -> int:
+    """How many steps two scripts have in common at their beginning."""
+    pairs = zip(script, other, strict=False)
+    return next(at for at, (one, two) in enumerate(pairs) if one != two and not callable(two[1]))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seal", [False, True], ids=["as it was left", "sealed"])
+@pytest.mark.parametrize("seals", [False, True], ids=["as it was left", "sealed"])
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_run_that_stops_anywhere_is_unproven(
-    tmp_path: Path, contracts: Contracts, artifacts: Path, name: str, seal: bool
+    tmp_path: Path, contracts: Contracts, artifacts: Path, name: str, seals: bool
 ) -> None:
-    """Behind each of its events, down to the one before the last."""
+    """Behind each of its events, down to the one before the last; the good run's, which others begin with, once."""
     script = SCRIPTS[name](contracts)
     last = max(at for at, (_, step) in enumerate(script) if isinstance(step, events.RunFinished))
+    first = 0 if name == "good" else shared(script, good_run(contracts))
     for at, folder in enumerate(written_step_by_step(tmp_path / "live", script[:last])):
-        stopped = sealed(folder, tmp_path / f"{at}") if seal else folder
+        if at < first or script[at][1] in (close, rotate, seal):
+            continue
+        stopped = sealed(folder, tmp_path / f"{at}") if seals else folder
         audit = audited(stopped, artifacts)
         assert (found(audit), audit.verdict) == ([], "UNPROVEN"), f"behind step {at}: {script[at][1]}"
-        if seal:
+        if seals:
             shutil.rmtree(tmp_path / f"{at}")
 
 
@@ -130,8 +142,9 @@ def test_ranks_that_stop_apart_are_unproven(tmp_path: Path, contracts: Contracts
         assert (found(audit), audit.verdict) == ([], "UNPROVEN"), f"steps of the ranks: {steps}"
 
 
-def passed(tmp_path: Path, contracts: Contracts, artifacts: Path, cut: int) -> tuple[list[tuple[str, list[Row]]], str]:
-    folder = write_ledger(tmp_path / f"cut-{cut}", resumed_after(contracts, good_run(contracts)[:cut]))
+def passed(tmp_path: Path, artifacts: Path, script: Script) -> tuple[list[tuple[str, list[Row]]], str]:
+    """What an audit finds in a run that was brought to its end, and its verdict."""
+    folder = write_ledger(tmp_path / "resumed", script)
     audit = audited(folder, artifacts)
     shutil.rmtree(folder)
     return found(audit), audit.verdict
@@ -142,7 +155,17 @@ def test_a_run_that_was_killed_and_resumed_passes(
     tmp_path: Path, contracts: Contracts, artifacts: Path, cut: int
 ) -> None:
     """Killed among its promises, in an evaluation, and in a verification after its promotion."""
-    assert passed(tmp_path, contracts, artifacts, cut) == ([], "PASS")
+    script = resumed_after(contracts, good_run(contracts)[:cut])
+    assert passed(tmp_path, artifacts, script) == ([], "PASS")
+
+
+def test_a_run_that_was_killed_before_it_loaded_its_checkpoint_passes(
+    tmp_path: Path, contracts: Contracts, artifacts: Path
+) -> None:
+    """The second attempt died while it read its checkpoint; the third read it and trained."""
+    script = resumed_after(contracts, good_run(contracts)[:30])
+    killed = script[: place(script, events.AttemptStarted, nth=1) + 1]
+    assert passed(tmp_path, artifacts, resumed_after(contracts, killed)) == ([], "PASS")
 
 
 @pytest.mark.slow
@@ -152,7 +175,21 @@ def test_a_run_that_was_killed_anywhere_and_resumed_passes(
     """Killed behind each of its events, sealed, resumed from what was durable, and brought to its end."""
     last = place(good_run(contracts), events.RunFinished)
     for cut in range(1, last + 1):
-        assert passed(tmp_path, contracts, artifacts, cut) == ([], "PASS"), f"killed behind step {cut - 1}"
+        script = resumed_after(contracts, good_run(contracts)[:cut])
+        assert passed(tmp_path, artifacts, script) == ([], "PASS"), f"killed behind step {cut - 1}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first_cut", [4, 13, 30])
+def test_a_run_that_was_killed_twice_and_resumed_passes(
+    tmp_path: Path, contracts: Contracts, artifacts: Path, first_cut: int
+) -> None:
+    """Killed among its promises, before its root checkpoint or in step 3, and again behind any event since."""
+    once = resumed_after(contracts, good_run(contracts)[:first_cut])
+    opened_again = place(once, events.StreamOpened, nth=1)
+    for cut in range(opened_again + 1, place(once, events.RunFinished) + 1):
+        script = resumed_after(contracts, once[:cut])
+        assert passed(tmp_path, artifacts, script) == ([], "PASS"), f"killed behind step {cut - 1}"
 
 
 DAMAGE: dict[str, Callable[[Script], Script]] = {

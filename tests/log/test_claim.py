@@ -41,7 +41,8 @@ def test_any_other_run_id_is_refused(text: str) -> None:
 
 
 BAD = [
-    "", ".", "..", "a..b", "-a", "_a", ".a", "A", "a/b", "/etc", "../a", "a\n", "a\0", "ä", "a" * 65, "a b", "a\\b", "²",
+    "", ".", "..", "a..b", "-a", "_a", ".a", "A", "a/b", "/etc", "../a", "a\n", "a\0", "ä", "a" * 65, "a b",
+    "a\\b", "²",
 ]  # fmt: skip
 
 
@@ -51,15 +52,15 @@ def test_a_bad_run_id_makes_nothing(tmp_path: Path, run_id: str) -> None:
     for attempt in (log.create_run, log.find_run, open_run):
         with pytest.raises(BadRunId):
             attempt(tmp_path / "ledger", run_id)
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_claim_says_what_it_is(tmp_path: Path) -> None:
     """Canonical JSON; the nonce keeps two runs of one name apart."""
     first, second = (log.create_run(tmp_path / name, RUN_ID) / "CLAIM" for name in "ab")
     fields = json.loads(first.read_text())
-    assert ["format", "format_version", "run_id", "nonce", "created_at_ns"] == list(fields)
-    assert ("psion-ledger", 1, RUN_ID, 32) == (*list(fields.values())[:3], len(fields["nonce"]))
+    assert list(fields) == ["format", "format_version", "run_id", "nonce", "created_at_ns"]
+    assert (*list(fields.values())[:3], len(fields["nonce"])) == ("psion-ledger", 1, RUN_ID, 32)
     assert fields["nonce"] != json.loads(second.read_text())["nonce"]
 
 
@@ -145,8 +146,8 @@ def test_runs_are_listed_latest_first(tmp_path: Path) -> None:
     (tmp_path / "no-claim").mkdir()
     (tmp_path / "Not A Run").mkdir()
     (tmp_path / "Not A Run" / "CLAIM").write_text("")
-    assert ["b", "c", "a"] == log.run_ids(tmp_path)
-    assert [] == log.run_ids(tmp_path / "nowhere")
+    assert log.run_ids(tmp_path) == ["b", "c", "a"]
+    assert log.run_ids(tmp_path / "nowhere") == []
 
 
 FOLLOWED = ["CLAIM", "manifest/0.json", "manifest", "journal", "segments", f"journal/{RANK0}", "attempts"]
@@ -180,9 +181,9 @@ def test_a_segment_that_is_a_symlink_is_missing(tmp_path: Path) -> None:
     (path,) = (run / "segments" / "batch_replayed").iterdir()
     path.rename(tmp_path / "outside")
     path.symlink_to(tmp_path / "outside")
-    assert [(None, False), True] == [
+    assert [
         (file.sha256_actual, file.holds) if file.kind == "batch_replayed" else file.holds for file in read(run).files
-    ]
+    ] == [(None, False), True]
 
 
 @pytest.mark.parametrize("name", ["CLAIM", "manifest/0.json", f"journal/{RANK0}/{0:012}.wal"])
@@ -203,7 +204,7 @@ def test_a_segment_that_is_a_fifo_is_missing(tmp_path: Path) -> None:
     (path,) = (run / "segments" / "batch_replayed").iterdir()
     path.unlink()
     os.mkfifo(path)
-    assert [None] == [file.sha256_actual for file in read(run).files if file.kind == "batch_replayed"]
+    assert [file.sha256_actual for file in read(run).files if file.kind == "batch_replayed"] == [None]
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ def test_nobody_else_may_read(tmp_path: Path) -> None:
     seal_run(run)
     for found in (before, modes(run)):
         assert {(True, 0o700), (False, 0o600)} == set(found.values()), found
-    assert 0o700 == stat.S_IMODE((tmp_path / "ledger").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "ledger").stat().st_mode) == 0o700
 
 
 def modes(run: Path) -> dict[str, tuple[bool, int]]:
@@ -234,7 +235,7 @@ def modes(run: Path) -> dict[str, tuple[bool, int]]:
 def test_attempts_are_numbered_from_one(tmp_path: Path) -> None:
     """Each says who took it."""
     run = log.create_run(tmp_path, RUN_ID)
-    assert [1, 2, 3] == [log.claim_attempt(run) for _ in range(3)]
+    assert [log.claim_attempt(run) for _ in range(3)] == [1, 2, 3]
     owners = [json.loads((run / f"attempts/{n}.json").read_text()) for n in (1, 2, 3)]
     assert [os.getpid()] * 3 == [owner["pid"] for owner in owners]
 
@@ -258,7 +259,7 @@ for _ in range(10):
         process.stdin.flush()
     taken = [int(line) for process in processes for line in process.communicate(timeout=60)[0].split()]
     assert list(range(1, 41)) == sorted(taken)
-    assert [] == list((run / "tmp").iterdir())
+    assert list((run / "tmp").iterdir()) == []
 
 
 def test_an_absurdly_large_claim_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,5 +290,5 @@ def test_the_next_attempt_pins_where_the_streams_of_the_last_one_ended(tmp_path:
     ends = {e.stream: (e.last_seq, e.link_after) for e in read(run).manifest.entries}
     first = [(e.stream, (e.last_seq, e.chain_head.hex())) for e in log.previous_ends(run, 2)]
     assert [(RANK0, ends[RANK0]), ("t0001.r00001", ends["t0001.r00001"])] == first
-    assert ["t0002.r00000"] == [e.stream for e in log.previous_ends(run, 3)]
-    assert [] == log.previous_ends(run, 1)
+    assert [e.stream for e in log.previous_ends(run, 3)] == ["t0002.r00000"]
+    assert log.previous_ends(run, 1) == []

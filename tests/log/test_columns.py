@@ -16,7 +16,8 @@ from psion_ledger.log.frame import Frame
 from psion_ledger.log.segment import write_parquet
 from tests.log.vocabulary import EXAMPLES, bits, events_of
 
-STREAM = {"stream": "t0002.r00001", "role": "train", "attempt": 2, "rank": 1}
+IDENTITY = ("t0002.r00001", "train", 2, 1)
+STREAM = dict(zip(("stream", "role", "attempt", "rank"), IDENTITY, strict=True))
 
 
 def frames_of(made: list[events.Event]) -> list[Frame]:
@@ -24,8 +25,7 @@ def frames_of(made: list[events.Event]) -> list[Frame]:
 
 
 def table_of(kind: str, made: list[events.Event]) -> pa.Table:
-    batch = columns.batch(kind, frames_of(made), **STREAM)  # type: ignore[arg-type]  # one dict of four types
-    return pa.Table.from_batches([batch])
+    return pa.Table.from_batches([columns.batch(kind, frames_of(made), *IDENTITY)])
 
 
 def expected_rows(made: list[events.Event]) -> list[dict[str, Any]]:
@@ -47,9 +47,7 @@ def read_back(table: pa.Table, path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("kind", events.KINDS)
 @settings(deadline=None, database=None, max_examples=10)
 @given(data=st.data())
-def test_every_event_survives_parquet(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
-) -> None:
+def test_every_event_survives_parquet(tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
     """Arrow, Parquet and back: the same columns in the same order with the same values, floats by their bits."""
     made = data.draw(st.lists(events_of(events.KINDS[kind]), min_size=1, max_size=5))
     path = tmp_path_factory.mktemp("columns") / "events.parquet"

@@ -142,9 +142,7 @@ REFUSED: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), REFUSED, ids=lambda value: str(value)[:20])
-def test_what_the_schema_forbids_is_refused_unwritten(
-    writer: log.Writer, kind: str, field: str, value: Any
-) -> None:
+def test_what_the_schema_forbids_is_refused_unwritten(writer: log.Writer, kind: str, field: str, value: Any) -> None:
     """The message names the stream and the kind; the journal has the bytes that it had; the writer goes on."""
     before = journal_bytes(writer)
     bad = msgspec.structs.replace(EXAMPLES[kind], **{field: value})
@@ -164,21 +162,19 @@ def test_what_is_no_event_is_refused_unwritten(writer: log.Writer, value: Any) -
     assert before == journal_bytes(writer)
 
 
-def test_an_event_larger_than_a_frame_is_refused_unwritten(
-    writer: log.Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_larger_than_a_frame_is_refused_unwritten(writer: log.Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no reader would take for a frame is not written."""
     monkeypatch.setattr(frame, "FRAME_BYTES_MAX", 1000)
     before = journal_bytes(writer)
     with pytest.raises(EventRefused, match="larger than"):
-        writer.emit(msgspec.structs.replace(EXAMPLES["contract_declared"], document="x" * 1000))  # type: ignore[type-var]
+        writer.emit(msgspec.structs.replace(EXAMPLES["contract_declared"], document="x" * 1000))
     assert before == journal_bytes(writer)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.0, 5e-324])
 def test_a_loss_that_is_not_finite_is_a_fact(writer: log.Writer, value: float) -> None:
     """It is recorded as it is."""
-    event = msgspec.structs.replace(EXAMPLES["step_completed"], loss_nats=value)  # type: ignore[type-var]
+    event = msgspec.structs.replace(EXAMPLES["step_completed"], loss_nats=value)
     writer.emit(event)
     (tail,) = read(writer.run).tails
     assert bits(event) == bits(tail.frames[-1].event)
@@ -186,9 +182,9 @@ def test_a_loss_that_is_not_finite_is_a_fact(writer: log.Writer, value: float) -
 
 def test_what_is_written_is_the_reencoding_of_what_was_read(writer: log.Writer) -> None:
     """An integer given for a float, and a tuple for a list, are recorded in the schema's types."""
-    given_event = msgspec.structs.replace(EXAMPLES["step_completed"], loss_nats=5)  # type: ignore[type-var]
+    given_event = msgspec.structs.replace(EXAMPLES["step_completed"], loss_nats=5)
     writer.emit(given_event)
-    writer.emit(msgspec.structs.replace(EXAMPLES["batch_replayed"], sequence_ids=(1, 2)))  # type: ignore[type-var]
+    writer.emit(msgspec.structs.replace(EXAMPLES["batch_replayed"], sequence_ids=(1, 2)))
     (tail,) = read(writer.run).tails
     step, batch = tail.frames[1].event, tail.frames[2].event
     assert isinstance(step, events.StepCompleted)

@@ -65,7 +65,7 @@ while True:
 def test_seqs_are_dense_from_zero(run: Path) -> None:
     """`emit` returns the event's seq; stream_opened is seq 0."""
     with log.open_writer(run, opened()) as writer:
-        assert [1, 2, 3] == [writer.emit(numbered(step)) for step in (1, 2, 3)]
+        assert [writer.emit(numbered(step)) for step in (1, 2, 3)] == [1, 2, 3]
     assert [(RANK0, 0, opened()), *((RANK0, n, numbered(n)) for n in (1, 2, 3))] == recorded(run)
 
 
@@ -116,7 +116,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(run: Path, rotated: bo
 def test_a_holder_whose_first_journal_is_sealed_is_still_a_holder(run: Path) -> None:
     """Its pid is not read from Parquet; that it lives is said."""
     with live_writer(run, rotated=True):
-        assert [0] == [entry.first_seq for entry in seal_run(run).entries]
+        assert [entry.first_seq for entry in seal_run(run).entries] == [0]
         with pytest.raises(WriterBusy, match="a process whose first journal is sealed already"):
             log.open_writer(run, opened())
 
@@ -245,7 +245,7 @@ def test_an_opening_event_that_is_refused_leaves_nobody_behind(run: Path) -> Non
     with pytest.raises(EventRefused):
         log.open_writer(run, opened(rank=-1), stream="t0001.r00001")
     log.refuse_if_live(run)
-    assert ([], [], []) == (recorded(run), seal_run(run).entries, seal_run(run).torn)
+    assert (recorded(run), seal_run(run).entries, seal_run(run).torn) == ([], [], [])
 
 
 def assert_poisoned(said: str, run: Path) -> None:
@@ -364,7 +364,7 @@ def test_an_on_disk_frame_is_length_crc_body(run: Path) -> None:
         bodies.append(data[offset + 8 : offset + 8 + length])
         offset += 8 + length
     assert (len(data), 2) == (offset, len(bodies))
-    assert (RUN_ID, RANK0, 0, 1, 1) == (
+    assert (
         header.run_id, header.stream, header.first_seq, header.format_version, header.events_version,
-    )  # fmt: skip
+    ) == (RUN_ID, RANK0, 0, 1, 1)  # fmt: skip
     assert os.stat(path).st_mode & 0o777 == 0o600

@@ -42,8 +42,8 @@ def test_a_live_stream_is_read_without_a_lock(tmp_path: Path) -> None:
     """While another process holds it, and after."""
     run = log.create_run(tmp_path, RUN_ID)
     with live_writer(run):
-        assert [0] == [frame.seq for tail in read(run).tails for frame in tail.frames]
-    assert [0] == [frame.seq for tail in read(run).tails for frame in tail.frames]
+        assert [frame.seq for tail in read(run).tails for frame in tail.frames] == [0]
+    assert [frame.seq for tail in read(run).tails for frame in tail.frames] == [0]
 
 
 def test_a_part_of_the_manifest_has_no_tail(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_part_of_the_manifest_has_no_tail(tmp_path: Path) -> None:
             seal_run(run)
         writer.emit(numbered(3))
     with open_run(tmp_path, RUN_ID, as_of=1) as then:
-        assert [(1,)] == then.sql("select step from batch_replayed").fetchall()
+        assert then.sql("select step from batch_replayed").fetchall() == [(1,)]
     assert [(RANK0, "train", 1, 0, step, step) for step in (1, 2, 3)] == rows(run)
 
 
@@ -68,7 +68,7 @@ def test_what_does_not_hash_to_its_promise_is_not_queried(tmp_path: Path) -> Non
     data = bytearray(path.read_bytes())
     data[10] ^= 1
     path.write_bytes(data)
-    assert [] == rows(run)
+    assert rows(run) == []
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/hostname", "", ".", "a/../../outside", "folder"])
@@ -76,7 +76,7 @@ def test_nothing_outside_the_folder_is_measured(tmp_path: Path, path: str) -> No
     """Nor a folder."""
     (tmp_path / "outside").write_bytes(b"x")
     (tmp_path / "run" / "folder").mkdir(parents=True)
-    assert (None, None) == measure(tmp_path / "run", path)
+    assert measure(tmp_path / "run", path) == (None, None)
 
 
 def test_a_file_is_measured_by_size_and_sha256(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_sealed_segments_hold_exactly_what_was_emitted(tmp_path: Path) -> None:
         for row in pq.read_table(run / file.path).to_pylist():
             rows[row["seq"]] = (file.kind, row)
     assert list(range(1 + 2 * len(emitted))) == sorted(rows)
-    assert [] == record.tails
+    assert record.tails == []
     for seq, recorded_at_ns, event in before:
         kind, row = rows[seq]
         identity = (row["stream"], row["role"], row["attempt"], row["rank"], row["recorded_at_ns"])
@@ -119,9 +119,9 @@ def test_entries_continue_each_other(tmp_path: Path) -> None:
         writer.rotate()
         writer.emit(numbered(2))
     links = [links_of(path)[-1].hex() for path in sorted((run / "journal" / RANK0).iterdir())]
-    assert [0, 1, 2] == [entry.number for entry in seal_run(run).entries]
+    assert [entry.number for entry in seal_run(run).entries] == [0, 1, 2]
     entries = [entry_of(run, number) for number in range(3)]
-    assert [(0, 0), (1, 1), (2, 2)] == [(e["first_seq"], e["last_seq"]) for e in entries]
+    assert [(e["first_seq"], e["last_seq"]) for e in entries] == [(0, 0), (1, 1), (2, 2)]
     assert links == [e["link_after"] for e in entries]
     assert links[:2] == [e["link_before"] for e in entries[1:]]
     assert [e["sha256"] for e in entries[:2]] == [e["previous_sha256"] for e in entries[1:]]
@@ -166,7 +166,7 @@ def test_a_crash_before_the_entry_is_recovered(tmp_path: Path, kept: list[str]) 
     seal_run(run)
     for folder in kept:
         shutil.copytree(run / folder, crashed / folder)
-    assert [0] == [entry.number for entry in seal_run(crashed).entries]
+    assert [entry.number for entry in seal_run(crashed).entries] == [0]
     assert contents(run) == contents(crashed)
 
 
@@ -177,7 +177,7 @@ def test_a_crash_before_the_journal_is_dropped_is_recovered(tmp_path: Path) -> N
     seal_run(run)
     before = contents(run)
     (run / JOURNAL).write_bytes(journal)
-    assert ([], [0]) == (recorded(run), [entry.number for entry in read(run).manifest.entries])
+    assert (recorded(run), [entry.number for entry in read(run).manifest.entries]) == ([], [0])
     assert ([], before) == (seal_run(run).entries, contents(run))
 
 
@@ -186,7 +186,7 @@ def test_a_crash_while_a_file_is_written_leaves_nothing_that_counts(tmp_path: Pa
     run = written(tmp_path)
     (run / "tmp" / "0123").write_bytes(b"PAR1 and no more")
     seal_run(run)
-    assert ([True, True], None) == ([file.holds for file in read(run).files], read(run).manifest.broken)
+    assert ([file.holds for file in read(run).files], read(run).manifest.broken) == ([True, True], None)
 
 
 def test_another_file_under_a_segments_name_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_another_file_under_a_segments_name_is_not_taken_for_it(tmp_path: Path) 
     occupied.write_bytes(b"other bytes")
     with pytest.raises(Unreadable, match=f"{path.name}: stands where a segment belongs"):
         seal_run(other)
-    assert ([], True) == (read(other).manifest.entries, (other / JOURNAL).exists())
+    assert (read(other).manifest.entries, (other / JOURNAL).exists()) == ([], True)
 
 
 def test_sealers_that_race_give_one_entry_a_range(tmp_path: Path) -> None:
@@ -228,13 +228,13 @@ seal_run(run)
         process.stdin.write("go\n")
         process.stdin.flush()
     ends = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
-    assert [("", 0)] * 3 == ends
+    assert ends == [("", 0)] * 3
     record = read(run)
     assert ranges == sorted((e.stream, e.first_seq, e.last_seq) for e in record.manifest.entries)
-    assert (None, [], True) == (record.manifest.broken, record.tails, all(f.holds for f in record.files))
+    assert (record.manifest.broken, record.tails, all(f.holds for f in record.files)) == (None, [], True)
     named = sorted(file.path for file in record.files)
     assert named == sorted(p.relative_to(run).as_posix() for p in (run / "segments").rglob("*.parquet"))
-    assert [] == list((run / "tmp").iterdir())
+    assert list((run / "tmp").iterdir()) == []
 
 
 def test_a_torn_tail_is_cut_at_the_last_whole_frame(tmp_path: Path) -> None:
@@ -250,11 +250,11 @@ def test_a_torn_tail_is_cut_at_the_last_whole_frame(tmp_path: Path) -> None:
         shutil.copytree(run, torn)
         (torn / JOURNAL).write_bytes(data[:cut])
         (tail,) = read(torn).tails
-        assert [0, 1] == [f.seq for f in tail.frames]
+        assert [f.seq for f in tail.frames] == [0, 1]
         sealed = seal_run(torn)
         reason = "cut inside a frame's length" if cut < whole + 8 else "cut inside a frame"
         assert ([f"{JOURNAL}: cut at byte {whole} of {cut}: {reason}"], reason) == (sealed.torn, tail.damage)
-        assert [(0, 1)] == [(entry.first_seq, entry.last_seq) for entry in sealed.entries]
+        assert [(entry.first_seq, entry.last_seq) for entry in sealed.entries] == [(0, 1)]
         shutil.rmtree(torn)
 
 
@@ -267,7 +267,7 @@ def test_a_flipped_byte_in_the_last_frame_is_a_torn_tail(tmp_path: Path, place: 
     data[whole + place if place >= 0 else place] ^= 1
     (run / JOURNAL).write_bytes(data)
     sealed = seal_run(run)
-    assert [(0, 2)] == [(entry.first_seq, entry.last_seq) for entry in sealed.entries]
+    assert [(entry.first_seq, entry.last_seq) for entry in sealed.entries] == [(0, 2)]
     assert [f"{JOURNAL}: cut at byte {whole} of {len(data)}"] == [":".join(t.split(":")[:2]) for t in sealed.torn]
 
 
@@ -276,8 +276,8 @@ def test_a_journal_without_events_goes_away(tmp_path: Path) -> None:
     run = log.create_run(tmp_path, RUN_ID)
     with log.open_writer(run, opened()) as writer:
         writer.rotate()
-    assert [(0, 0)] == [(entry.first_seq, entry.last_seq) for entry in seal_run(run).entries]
-    assert [] == list((run / "journal" / RANK0).iterdir())
+    assert [(entry.first_seq, entry.last_seq) for entry in seal_run(run).entries] == [(0, 0)]
+    assert list((run / "journal" / RANK0).iterdir()) == []
 
 
 @pytest.mark.parametrize("foreign", ["run", "stream"])
@@ -294,7 +294,7 @@ def test_a_journal_of_another_run_or_stream_is_refused(tmp_path: Path, foreign: 
         shutil.move(run / JOURNAL, run / where)
     with pytest.raises(Unreadable, match=f"{where}: belongs to stream {RANK0} of run {RUN_ID}; move it away"):
         seal_run(run)
-    assert ([], True) == (read_entries(run), (run / where).exists())
+    assert (read_entries(run), (run / where).exists()) == ([], True)
 
 
 def read_entries(run: Path) -> list[str]:
@@ -311,7 +311,7 @@ def test_a_journal_that_does_not_continue_what_is_sealed_is_refused(tmp_path: Pa
     (run / f"journal/{RANK0}/{1:012}.wal").unlink()
     with pytest.raises(Unreadable, match=f"{2:012}.wal: does not continue {RANK0} as sealed through seq 0"):
         seal_run(run)
-    assert ["0.json"] == read_entries(run)
+    assert read_entries(run) == ["0.json"]
 
 
 def test_a_stream_that_does_not_begin_is_refused(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_stream_that_does_not_begin_is_refused(tmp_path: Path) -> None:
     (run / JOURNAL).unlink()
     with pytest.raises(Unreadable, match=f"stream {RANK0}, seq 1: a stream begins with stream_opened"):
         seal_run(run)
-    assert [] == read_entries(run)
+    assert read_entries(run) == []
 
 
 def test_a_live_journal_is_left_alone(tmp_path: Path) -> None:
@@ -331,10 +331,10 @@ def test_a_live_journal_is_left_alone(tmp_path: Path) -> None:
     run = log.create_run(tmp_path, RUN_ID)
     with live_writer(run, rotated=True):
         sealed = seal_run(run)
-        assert [(0, 0)] == [(entry.first_seq, entry.last_seq) for entry in sealed.entries]
+        assert [(entry.first_seq, entry.last_seq) for entry in sealed.entries] == [(0, 0)]
         assert [f"{1:012}.wal"] == [path.name for path in (run / "journal" / RANK0).iterdir()]
     seal_run(run)
-    assert [] == list((run / "journal" / RANK0).iterdir())
+    assert list((run / "journal" / RANK0).iterdir()) == []
 
 
 def test_sealing_in_a_child_seals(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -343,7 +343,7 @@ def test_sealing_in_a_child_seals(tmp_path: Path, capfd: pytest.CaptureFixture[s
     with (run / JOURNAL).open("ab") as file:
         file.write(b"\x07")
     seal_in_child(run)
-    assert [(0, 3)] == [(entry.first_seq, entry.last_seq) for entry in read(run).manifest.entries]
+    assert [(entry.first_seq, entry.last_seq) for entry in read(run).manifest.entries] == [(0, 3)]
     assert capfd.readouterr().err.startswith(f"torn tail: {JOURNAL}: cut at byte ")
 
 
@@ -376,9 +376,9 @@ def test_each_flipped_byte_of_an_entry_is_found(tmp_path: Path) -> None:
         for bit in (0, 5, 7):
             path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
             found = manifest_of(run, claim_sha256)
-            assert (1, 1, "manifest/1.json") == found, (place, bit)
+            assert found == (1, 1, "manifest/1.json"), (place, bit)
     path.write_bytes(data)
-    assert (3, None, None) == manifest_of(run, claim_sha256)
+    assert manifest_of(run, claim_sha256) == (3, None, None)
 
 
 def manifest_of(run: Path, claim_sha256: bytes) -> tuple[int, int | None, str | None]:
@@ -397,7 +397,7 @@ def test_a_truncated_entry_is_a_break(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     broken = read(run).manifest.broken
     assert broken is not None
-    assert (2, "manifest/2.json") == (broken.number, broken.path)
+    assert (broken.number, broken.path) == (2, "manifest/2.json")
 
 
 def test_an_entry_forged_with_its_own_digest_breaks_the_next(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_an_entry_forged_with_its_own_digest_breaks_the_next(tmp_path: Path) -> 
     forge(run, 1, rank=7)
     broken = read(run).manifest.broken
     assert broken is not None
-    assert (2, "manifest/2.json") == (broken.number, broken.path)
+    assert (broken.number, broken.path) == (2, "manifest/2.json")
     assert broken.expected == f"follows {entry_of(run, 1)['sha256']}"
 
 
@@ -426,7 +426,7 @@ def test_another_spelling_of_an_entry_is_a_break(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"number":1', b'"number": 1'))
     broken = read(run).manifest.broken
     assert broken is not None
-    assert (1, "other bytes") == (broken.number, broken.actual)
+    assert (broken.number, broken.actual) == (1, "other bytes")
 
 
 def test_a_missing_middle_entry_is_a_break(tmp_path: Path) -> None:
@@ -435,7 +435,7 @@ def test_a_missing_middle_entry_is_a_break(tmp_path: Path) -> None:
     (run / "manifest/1.json").unlink()
     known = read(run).manifest
     assert known.broken is not None
-    assert (1, 1, "missing, 2 is there") == (len(known.entries), known.broken.number, known.broken.actual)
+    assert (len(known.entries), known.broken.number, known.broken.actual) == (1, 1, "missing, 2 is there")
 
 
 def test_a_manifest_that_belongs_to_another_claim_is_a_break(tmp_path: Path) -> None:
@@ -444,7 +444,7 @@ def test_a_manifest_that_belongs_to_another_claim_is_a_break(tmp_path: Path) -> 
     shutil.copy(other / "CLAIM", run / "CLAIM")
     broken = read(run).manifest.broken
     assert broken is not None
-    assert (0, "manifest/0.json") == (broken.number, broken.path)
+    assert (broken.number, broken.path) == (0, "manifest/0.json")
 
 
 def test_nothing_is_sealed_behind_a_break(tmp_path: Path) -> None:
@@ -457,7 +457,7 @@ def test_nothing_is_sealed_behind_a_break(tmp_path: Path) -> None:
     (run / "manifest/0.json").write_bytes(b"{}")
     with pytest.raises(Unreadable, match=r"manifest/0\.json is damaged .*: nothing is sealed"):
         seal_run(run)
-    assert ["0.json"] == read_entries(run)
+    assert read_entries(run) == ["0.json"]
     assert (run / JOURNAL).exists()
 
 
@@ -489,7 +489,7 @@ def test_reading_as_of_more_than_there_is_is_unreadable(tmp_path: Path) -> None:
     run = three_entries(tmp_path)
     with pytest.raises(Unreadable, match=f"run {RUN_ID}: as of 4 entries; the manifest holds 3"):
         read(run, as_of=4)
-    assert 2 == len(read(run, as_of=2).manifest.entries)
+    assert len(read(run, as_of=2).manifest.entries) == 2
 
 
 def test_a_changed_or_missing_segment_is_found(tmp_path: Path) -> None:
@@ -513,5 +513,33 @@ def test_a_frame_whose_text_is_not_utf8_is_damage(tmp_path: Path) -> None:
     with (run / JOURNAL).open("ab") as file:
         file.write(frame.enveloped(body))
     (tail,) = read(run).tails
-    assert [0, 1, 2, 3] == [f.seq for f in tail.frames]
+    assert [f.seq for f in tail.frames] == [0, 1, 2, 3]
     assert (tail.damage or "").startswith("no event: ")
+
+
+@pytest.mark.parametrize(
+    "change", ["another link", "another seq", "a frame changed", "a frame left out", "two swapped"]
+)
+def test_a_chain_that_does_not_hold_ends_what_is_read(tmp_path: Path, change: str) -> None:
+    """Lengths and crc32 are right, as a forger would have them: the links show it, at that frame or the next."""
+    run = written(tmp_path)
+    data = (run / JOURNAL).read_bytes()
+    _, offset = frame.read_header(data, JOURNAL)
+    head, bodies = data[:offset], []
+    while offset < len(data):
+        length = int.from_bytes(data[offset : offset + 4], "little")
+        bodies.append(data[offset + 8 : offset + 8 + length])
+        offset += 8 + length
+    seq, at, previous, durable, event = msgspec.msgpack.decode(bodies[2])
+    kept = {"another link": 2, "another seq": 2, "a frame changed": 3, "a frame left out": 2, "two swapped": 2}[change]
+    forged = {
+        "another link": [*bodies[:2], frame.encode((seq, at, bytes(32), durable, event)), bodies[3]],
+        "another seq": [*bodies[:2], frame.encode((seq + 1, at, previous, durable, event)), bodies[3]],
+        "a frame changed": [*bodies[:2], frame.encode((seq, at + 1, previous, durable, event)), bodies[3]],
+        "a frame left out": [*bodies[:2], bodies[3]],
+        "two swapped": [*bodies[:2], bodies[3], bodies[2]],
+    }[change]
+    (run / JOURNAL).write_bytes(head + b"".join(map(frame.enveloped, forged)))
+    (tail,) = read(run).tails
+    assert [f.seq for f in tail.frames] == list(range(kept))
+    assert (tail.damage or "").endswith("the chain is broken")

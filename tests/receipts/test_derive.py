@@ -1,4 +1,4 @@
-"""The receipt follows from the record: in full, at every edge of its arithmetic, and from the sources that are named."""
+"""The receipt follows from the record: in full, at every edge of its arithmetic, from the sources that are named."""
 
 import hashlib
 import json
@@ -50,15 +50,20 @@ CUDA = events.Device(
 )  # fmt: skip
 
 
-def trained(**sizes: int) -> Script:
+def trained() -> Script:
     """As good_run up to the promotion, without replays and what follows."""
-    contracts = real_contracts(**sizes) if sizes else CONTRACTS
-    last = contracts.sampling_plan.horizon_steps
-    promoted: events.Event = events.CheckpointPromoted(
+    last = CONTRACTS.sampling_plan.horizon_steps
+    promoted = events.CheckpointPromoted(
         checkpoint_id=checkpoint_id(1, last), label="small-final", weights_sha256=b"w" * 32
     )
-    steps = training(contracts, 1, range(1, last + 1), checkpoint_id(1, 0))
-    return [*beginning(contracts), *steps, (RANK0, promoted), (RANK0, events.RunFinished(outcome="completed")), (RANK0, close)]
+    steps = training(CONTRACTS, 1, range(1, last + 1), checkpoint_id(1, 0))
+    return [
+        *beginning(CONTRACTS),
+        *steps,
+        (RANK0, promoted),
+        (RANK0, events.RunFinished(outcome="completed")),
+        (RANK0, close),
+    ]
 
 
 def receipt_of(ledger: Path, script: Script, **options: bool) -> PretrainStageReceipt:
@@ -93,10 +98,10 @@ def test_a_resumed_runs_receipt_counts_no_superseded_step(tmp_path: Path) -> Non
     """Step 3 was trained twice and counts once; the second attempt is the membership epoch."""
     receipt = receipt_of(tmp_path, resumed_run(CONTRACTS))
     promoted = receipt.checkpoint_lineage.promoted_checkpoint
-    assert (2, "run-small.a0002-s000004") == (promoted.membership_epoch, promoted.stream_id)
+    assert (promoted.membership_epoch, promoted.stream_id) == (2, "run-small.a0002-s000004")
     assert "4 optimizer steps over 1024 tokens" in receipt.summary
     assert good_receipt(CONTRACTS)["source_family_reports"] == as_json(receipt)["source_family_reports"]
-    assert (2, True) == (receipt.replay_receipt.successful_replays, receipt.replay_receipt.exact_replay_observed)
+    assert (receipt.replay_receipt.successful_replays, receipt.replay_receipt.exact_replay_observed) == (2, True)
 
 
 def test_a_run_of_two_ranks_has_their_hosts_in_its_digests_alone(tmp_path: Path) -> None:
@@ -129,7 +134,7 @@ def test_an_accelerator_is_reported_with_what_it_did(tmp_path: Path) -> None:
 def test_a_step_that_takes_longer_is_reported_in_whole_milliseconds(tmp_path: Path) -> None:
     """The mean over the steps of rank 0: 10.2, 20.5, 20.5, 20.5."""
     script = edited(edited(trained(), events.RunStarted, devices=[CUDA]), events.StepCompleted, step_ms=10.2)
-    assert 18 == as_json(receipt_of(tmp_path, script))["accelerator_execution"]["mean_step_latency_ms"]
+    assert as_json(receipt_of(tmp_path, script))["accelerator_execution"]["mean_step_latency_ms"] == 18
 
 
 def test_several_devices_have_no_topology(tmp_path: Path) -> None:
@@ -138,7 +143,7 @@ def test_several_devices_have_no_topology(tmp_path: Path) -> None:
     receipt = receipt_of(tmp_path, edited(trained(), events.RunStarted, devices=devices))
     assert receipt.delivered_execution is not None
     assert receipt.delivered_execution.execution_topology is None
-    assert ["cuda:0", "cuda:1"] == [d.stable_device_id for d in receipt.delivered_execution.selected_devices]
+    assert [d.stable_device_id for d in receipt.delivered_execution.selected_devices] == ["cuda:0", "cuda:1"]
 
 
 NO_REPLAY = "0 complete dry replays of order and content; not every pass equalled training."
@@ -147,14 +152,14 @@ NO_REPLAY = "0 complete dry replays of order and content; not every pass equalle
 def test_without_a_replay_none_is_claimed(tmp_path: Path) -> None:
     """No pass, so no exact one."""
     replay = receipt_of(tmp_path, trained()).replay_receipt
-    assert (0, False, NO_REPLAY) == (replay.successful_replays, replay.exact_replay_observed, replay.summary)
+    assert (replay.successful_replays, replay.exact_replay_observed, replay.summary) == (0, False, NO_REPLAY)
 
 
 def test_one_pass_that_differs_is_no_success_and_spoils_the_other(tmp_path: Path) -> None:
     """One digest of one of its batches is another's."""
     script = edited(good_run(CONTRACTS), events.BatchReplayed, 0, "v.second", token_sha256=bytes(32))
     replay = receipt_of(tmp_path, script, strict=False).replay_receipt
-    assert (1, False) == (replay.successful_replays, replay.exact_replay_observed)
+    assert (replay.successful_replays, replay.exact_replay_observed) == (1, False)
     assert "not every pass equalled training" in replay.summary
 
 
@@ -174,7 +179,7 @@ def test_a_pass_over_less_counts_as_neither(
 ) -> None:
     """A sample of the batches, or their order alone: it is no success and spoils nothing."""
     replay = receipt_of(tmp_path, edited(good_run(CONTRACTS), kind, 1, **changes)).replay_receipt
-    assert (1, True) == (replay.successful_replays, replay.exact_replay_observed)
+    assert (replay.successful_replays, replay.exact_replay_observed) == (1, True)
 
 
 def test_an_aborted_pass_counts_as_neither(tmp_path: Path) -> None:
@@ -184,7 +189,7 @@ def test_an_aborted_pass_counts_as_neither(tmp_path: Path) -> None:
         at = place(script, events.BatchReplayed, -1, "v.second")
         script = script[:at] + script[at + 1 :]
     replay = receipt_of(tmp_path, script).replay_receipt
-    assert (1, True) == (replay.successful_replays, replay.exact_replay_observed)
+    assert (replay.successful_replays, replay.exact_replay_observed) == (1, True)
 
 
 REFUSED: list[tuple[str, Script]] = [
@@ -282,7 +287,7 @@ def test_shares_sum_to_ten_thousand(amounts: dict[str, tuple[int, int]]) -> None
     """Each is within one basis point of the exact share, and the remainders go where they are largest."""
     tokens = {name: pair[0] for name, pair in amounts.items()}
     found = {name: share for name, share, _ in shared(amounts)}
-    assert 10_000 == sum(found.values())
+    assert sum(found.values()) == 10_000
     assert all(
         abs(found[name] - Fraction(amount * 10_000, sum(tokens.values()))) < 1 for name, amount in tokens.items()
     )
@@ -291,7 +296,7 @@ def test_shares_sum_to_ten_thousand(amounts: dict[str, tuple[int, int]]) -> None
 
 def test_a_split_of_nothing_has_no_share() -> None:
     """Null, which no receipt passes over."""
-    assert [("a", None, None), ("b", None, None)] == shared({"a": (0, 0), "b": (0, 0)})
+    assert shared({"a": (0, 0), "b": (0, 0)}) == [("a", None, None), ("b", None, None)]
 
 
 # --- provenance -------------------------------------------------------------------------------------------------
@@ -331,7 +336,7 @@ def test_every_source_exists() -> None:
     assert {"event", "contract", "template", "digest", "sha256", "constant", "absent"} == {
         source.split(" ")[0] for source in sources
     }
-    documents = {role: set(leaves(kind)) for role, (kind, _) in DOCUMENTS.items()}
+    documents: dict[str, set[str]] = {role: set(leaves(kind)) for role, (kind, _) in DOCUMENTS.items()}
     documents["sequence_index"] = {f"/{name}" for name in relations.SEQUENCE_INDEX_SCHEMA.names}
     unknown = []
     for source in sorted(sources):
@@ -346,7 +351,7 @@ def test_every_source_exists() -> None:
             unknown.append(source)
         if kind == "digest" and not callable(getattr(digests, name, None)):
             unknown.append(source)
-    assert [] == unknown
+    assert unknown == []
 
 
 CHECKPOINT, PROMOTED, MEASURED = events.CheckpointWritten, events.CheckpointPromoted, events.SplitLossMeasured
@@ -402,4 +407,4 @@ def test_the_latest_promotion_is_the_one_that_counts(tmp_path: Path) -> None:
     first = events.CheckpointPromoted(checkpoint_id=checkpoint_id(1, 2), label="early", weights_sha256=b"w" * 32)
     script = inserted(trained(), first, after=CHECKPOINT, nth=2)
     lineage = receipt_of(tmp_path, script).checkpoint_lineage
-    assert ("small-final", 4) == (lineage.promoted_checkpoint_label, lineage.promoted_checkpoint.step)
+    assert (lineage.promoted_checkpoint_label, lineage.promoted_checkpoint.step) == ("small-final", 4)

@@ -26,7 +26,18 @@ from psion_ledger.receipts.verify import compare
 from psion_ledger.record import read
 from psion_ledger.replay import record_replay
 from tests.documents import changed
-from tests.ledgers import RANK0, RUN_ID, Mark, Script, good_run, real_contracts, record, seal, write_ledger, write_shards
+from tests.ledgers import (
+    RANK0,
+    RUN_ID,
+    Mark,
+    Script,
+    good_run,
+    real_contracts,
+    record,
+    seal,
+    write_ledger,
+    write_shards,
+)
 from tests.receipts.good_receipt import pointers
 
 CONTRACTS = real_contracts()
@@ -62,13 +73,15 @@ def found(verification: Verification) -> list[tuple[str, str, str, str]]:
 def test_a_recorded_receipt_holds_as_of_its_basis(run: Run, text: bytes) -> None:
     """It names its event's basis: the entries that were sealed before it was derived."""
     verification = verify_receipt(run, text)
-    assert (True, [], 3) == (verification.recorded, verification.differences, verification.basis_entries)
+    assert (verification.recorded, verification.differences, verification.basis_entries) == (True, [], 3)
     assert sha256(text).hex() == verification.sha256
 
 
 def test_a_receipt_is_recorded_with_its_basis(good: Path, run: Run, text: bytes) -> None:
     """Its digest, the number of entries, and the tree head over them."""
-    row = run.first("select schema_version, sha256, basis_entries, basis_head, derivation_version from receipt_recorded")
+    row = run.first(
+        "select schema_version, sha256, basis_entries, basis_head, derivation_version from receipt_recorded"
+    )
     head = read(good / RUN_ID, as_of=3).manifest.head()
     assert ("psion.pretrain_stage_receipt.v1", sha256(text), 3, head, 1) == row
 
@@ -76,7 +89,7 @@ def test_a_receipt_is_recorded_with_its_basis(good: Path, run: Run, text: bytes)
 def test_a_receipt_rests_on_sealed_entries_alone(tmp_path: Path) -> None:
     """A replay whose stream is not sealed yet is not in it, though it is in the record."""
     script = good_run(CONTRACTS)
-    between = [n for n, (stream, _) in enumerate(script) if stream == "v.second"][0]
+    between = next(n for n, (stream, _) in enumerate(script) if stream == "v.second")
     script = [*script[:between], (RANK0, seal), *script[between:]]
     at = [n for n, (_, step) in enumerate(script) if getattr(step, "__name__", "") == "seal"][2]
     recorded: list[events.ReceiptRecorded] = []
@@ -86,9 +99,9 @@ def test_a_receipt_rests_on_sealed_entries_alone(tmp_path: Path) -> None:
 
     write_ledger(tmp_path, [*script[:at], (RANK0, keep)])
     replays = decode_receipt(recorded[0].document).replay_receipt.successful_replays
-    assert (1, 2) == (replays, recorded[0].basis_entries)
+    assert (replays, recorded[0].basis_entries) == (1, 2)
     with open_run(tmp_path, RUN_ID) as opened:
-        assert 2 == derive_receipt(opened).replay_receipt.successful_replays
+        assert derive_receipt(opened).replay_receipt.successful_replays == 2
 
 
 def test_a_receipt_that_was_never_recorded_is_derived_as_of_now(run: Run, text: bytes) -> None:
@@ -155,7 +168,10 @@ def test_every_changed_field_is_named(derived: PretrainStageReceipt, text: bytes
         for pointer, value in leaves.items()
     }
     actual = {
-        pointer: [(d.code, d.pointer, d.expected, d.actual) for d in compare(derived, put(text, pointer, other(pointer, value)))]
+        pointer: [
+            (d.code, d.pointer, d.expected, d.actual)
+            for d in compare(derived, put(text, pointer, other(pointer, value)))
+        ]
         for pointer, value in leaves.items()
     }  # fmt: skip
     assert (100, expected) == (len(leaves), actual)
@@ -183,7 +199,7 @@ def test_every_changed_field_is_named_under_recomputed_digests(derived: Pretrain
         named = {d.pointer for d in compare(derived, resealed(put(text, pointer, other(pointer, value))))}
         if pointer not in named or not named <= {pointer} | SEALS:
             unnamed[pointer] = named
-    assert {} == unnamed
+    assert unnamed == {}
 
 
 def test_a_digest_alone_cannot_be_resealed(text: bytes) -> None:
@@ -218,9 +234,7 @@ ADDED = [
 
 
 @pytest.mark.parametrize(("pointer", "value"), ADDED, ids=lambda value: str(value)[:20])
-def test_a_field_that_is_put_in_is_named(
-    derived: PretrainStageReceipt, text: bytes, pointer: str, value: Any
-) -> None:
+def test_a_field_that_is_put_in_is_named(derived: PretrainStageReceipt, text: bytes, pointer: str, value: Any) -> None:
     """One that is known, one that is null, and one that nobody knows."""
     differences = compare(derived, put(text, pointer, value))
     assert [(pointer, "absent", shown(value))] == [(d.pointer, d.expected, d.actual) for d in differences]
@@ -230,7 +244,7 @@ def test_a_pointer_is_escaped(derived: PretrainStageReceipt, text: bytes) -> Non
     """RFC 6901: `~` and `/` in a key."""
     document = json.loads(text) | {"a/b~c": 1}
     (difference,) = compare(derived, json.dumps(document, indent=2).encode() + b"\n")
-    assert "/a~1b~0c" == difference.pointer
+    assert difference.pointer == "/a~1b~0c"
 
 
 def test_rows_are_compared_by_place(derived: PretrainStageReceipt, text: bytes) -> None:
@@ -258,7 +272,9 @@ def test_another_spelling_is_found(derived: PretrainStageReceipt, text: bytes, s
         "exponent": text.replace(b'"max_context_tokens": 32', b'"max_context_tokens": 32.0'),
     }[spelling]
     (difference,) = compare(derived, spelled)
-    expected = ("FieldMismatch", "/objective_config/max_context_tokens") if spelling == "exponent" else ("Spelling", "/")
+    expected = (
+        ("FieldMismatch", "/objective_config/max_context_tokens") if spelling == "exponent" else ("Spelling", "/")
+    )
     assert expected == (difference.code, difference.pointer)
 
 
@@ -266,14 +282,14 @@ def test_another_spelling_is_found(derived: PretrainStageReceipt, text: bytes, s
 def test_what_is_no_json_is_malformed(derived: PretrainStageReceipt, data: bytes) -> None:
     """A finding, not an exception."""
     (difference,) = compare(derived, data)
-    assert ("Malformed", "/") == (difference.code, difference.pointer)
+    assert (difference.code, difference.pointer) == ("Malformed", "/")
 
 
 @pytest.mark.parametrize("data", [b"[]", b"1", b"null", b'"text"'])
 def test_json_that_is_no_object_differs_as_a_whole(derived: PretrainStageReceipt, data: bytes) -> None:
     """At the root."""
     (difference,) = compare(derived, data)
-    assert ("FieldMismatch", "/") == (difference.code, difference.pointer)
+    assert (difference.code, difference.pointer) == ("FieldMismatch", "/")
 
 
 # --- recorded, and not what the ledger gives ---------------------------------------------------------------------
@@ -312,9 +328,10 @@ def test_a_recorded_receipt_that_the_basis_does_not_give_is_named(tmp_path: Path
     lie = resealed(put(text, "/source_family_reports/1/mean_next_token_loss_milli", 1))
     write_ledger(tmp_path, until_record(forged(lie.decode())))
     verification = verified(tmp_path, lie)
-    assert (True, 3) == (verification.recorded, verification.basis_entries)
-    assert ["/source_family_reports/1/mean_next_token_loss_milli", "/receipt_digest"] == [
-        d.pointer for d in verification.differences
+    assert (verification.recorded, verification.basis_entries) == (True, 3)
+    assert [d.pointer for d in verification.differences] == [
+        "/source_family_reports/1/mean_next_token_loss_milli",
+        "/receipt_digest",
     ]
 
 
@@ -344,10 +361,10 @@ def test_what_a_basis_does_not_hold_yet_is_not_in_its_receipt(tmp_path: Path, te
     """The head is the first entry's own: the two replays came later, and the receipt that counts them differs."""
     write_ledger(tmp_path, until_record(first_entry_alone(text.decode())))
     verification = verified(tmp_path, text)
-    assert [
+    assert [(d.pointer, d.expected, d.actual) for d in verification.differences][:2] == [
         ("/replay_receipt/successful_replays", "0", "2"),
         ("/replay_receipt/exact_replay_observed", "false", "true"),
-    ] == [(d.pointer, d.expected, d.actual) for d in verification.differences][:2]
+    ]
     assert {"/replay_receipt/replay_digest", "/replay_receipt/summary", "/receipt_digest"} == {
         d.pointer for d in verification.differences[2:]
     }
@@ -358,7 +375,7 @@ def test_a_basis_that_gives_no_receipt_is_found(tmp_path: Path, text: bytes) -> 
     empty = sha256(b"")
     write_ledger(tmp_path, until_record(forged(basis_entries=0, basis_head=empty)))
     (difference,) = verified(tmp_path, text).differences
-    assert ("NotDerivable", "/", "a receipt") == (difference.code, difference.pointer, difference.expected)
+    assert (difference.code, difference.pointer, difference.expected) == ("NotDerivable", "/", "a receipt")
     assert "no stage config is declared" in difference.actual
 
 
@@ -367,7 +384,7 @@ def test_a_basis_that_is_gone_is_found(tmp_path: Path, text: bytes) -> None:
     folder = write_ledger(tmp_path, until_record(forged()))
     for number in (1, 2):
         (folder / f"manifest/{number}.json").unlink()
-    assert [("BasisMissing", "/", "3 manifest entries", "1 entries")] == found(verified(tmp_path, text))
+    assert found(verified(tmp_path, text)) == [("BasisMissing", "/", "3 manifest entries", "1 entries")]
 
 
 def test_a_manifest_cut_behind_the_basis_forgets_the_receipt(tmp_path: Path, text: bytes) -> None:
@@ -375,7 +392,7 @@ def test_a_manifest_cut_behind_the_basis_forgets_the_receipt(tmp_path: Path, tex
     folder = write_ledger(tmp_path, good_run(CONTRACTS))
     (folder / "manifest/3.json").unlink()
     verification = verified(tmp_path, text)
-    assert (False, 3, []) == (verification.recorded, verification.basis_entries, verification.differences)
+    assert (verification.recorded, verification.basis_entries, verification.differences) == (False, 3, [])
 
 
 def test_a_manifest_cut_before_the_replays_forgets_them_too(tmp_path: Path, text: bytes) -> None:
@@ -384,7 +401,7 @@ def test_a_manifest_cut_before_the_replays_forgets_them_too(tmp_path: Path, text
     for number in (1, 2, 3):
         (folder / f"manifest/{number}.json").unlink()
     verification = verified(tmp_path, text)
-    assert (False, 1) == (verification.recorded, verification.basis_entries)
+    assert (verification.recorded, verification.basis_entries) == (False, 1)
     assert ("/replay_receipt/successful_replays", "0") in [(d.pointer, d.expected) for d in verification.differences]
 
 
@@ -413,9 +430,9 @@ def test_a_later_replay_changes_no_recorded_verdict(tmp_path: Path) -> None:
     before = verified(tmp_path / "ledger", row[0].encode())
     record_replay(folder, shards, "0")
     assert before == verified(tmp_path / "ledger", row[0].encode())
-    assert (True, []) == (before.recorded, before.differences)
+    assert (before.recorded, before.differences) == (True, [])
     with open_run(tmp_path / "ledger", RUN_ID) as opened:
         now = derive_receipt(opened)
-        assert 3 == now.replay_receipt.successful_replays
+        assert now.replay_receipt.successful_replays == 3
         verification = verify_receipt(opened, encode_document(now).encode())
-    assert (False, []) == (verification.recorded, verification.differences)
+    assert (verification.recorded, verification.differences) == (False, [])

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psion_ledger import replay
 from psion_ledger.contracts import Contracts, PlanFamily
 from psion_ledger.contracts.sampling_policy import SourceFamilyWeight
+from psion_ledger.replay import order as auditors
 from tests.documents import small_contracts
 from trainer import order
 
@@ -38,7 +38,7 @@ def trainers_order(seed: int, families: Families) -> order.Order:
     return order.Order(seed, tuple(order.Family(*family) for family in families))
 
 
-def auditors_order(seed: int, families: Families) -> replay.Order:
+def auditors_order(seed: int, families: Families) -> auditors.Order:
     """From contracts, as the auditor has it."""
     contracts: Contracts = small_contracts()
     policy, plan = contracts.sampling_policy, contracts.sampling_plan
@@ -57,7 +57,7 @@ def auditors_order(seed: int, families: Families) -> replay.Order:
         for name, _, first, sequences in families
     ]  # fmt: skip
     held_out = [family for family in plan.families if family.split_kind != "train"]
-    return replay.Order(
+    return auditors.Order(
         msgspec.structs.replace(
             contracts,
             sampling_policy=msgspec.structs.replace(policy, source_family_weights=weights),
@@ -73,7 +73,7 @@ def vectors() -> list[dict[str, Any]]:
 
 def run_of(vector: dict[str, Any]) -> tuple[int, Families]:
     names = ("source_family_id", "sampling_weight_bps", "first_sequence_id", "sequences")
-    return vector["seed"], [tuple(family[name] for name in names) for family in vector["families"]]  # type: ignore[misc]
+    return vector["seed"], [tuple(family[name] for name in names) for family in vector["families"]]
 
 
 def ids_at(run: tuple[int, Families], positions: list[int]) -> list[int]:
@@ -153,7 +153,7 @@ KEYS = st.tuples(st.integers(0, 2**64 - 1), st.text(max_size=5), st.integers(0, 
 def test_a_pass_over_a_family_is_a_permutation(count: int, key: tuple[int, str, int]) -> None:
     """Each sequence once, and both write it alike."""
     scalar = [order.permuted(index, count, *key) for index in range(count)]
-    vectorised = replay.permuted(pa.array(range(count), pa.uint64()), count, replay.round_keys(*key)).to_pylist()
+    vectorised = auditors.permuted(pa.array(range(count), pa.uint64()), count, auditors.round_keys(*key)).to_pylist()
     assert (list(range(count)), scalar) == (sorted(scalar), vectorised)
 
 
@@ -179,7 +179,7 @@ def test_seed_family_and_pass_each_make_another_permutation(seed: int, family: s
 
 def test_no_two_keys_share_their_bytes() -> None:
     """A digit cannot move from the family's name into the pass's number."""
-    assert replay.round_keys(1, "f1", 1) != replay.round_keys(1, "f", 11)
+    assert auditors.round_keys(1, "f1", 1) != auditors.round_keys(1, "f", 11)
     assert order._round_keys(1, "f1", 1) != order._round_keys(1, "f", 11)
 
 

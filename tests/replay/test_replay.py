@@ -62,9 +62,7 @@ def test_a_run_that_did_as_it_promised_has_no_mismatch(
     tmp_path: Path, corpus: Path, script: Script, batches: int
 ) -> None:
     """However its batches were cut, and with a superseded step left out."""
-    expected = Replay(
-        run_id=RUN_ID, batches=batches, steps=4, mismatches=0, first_mismatch_position=None, findings=[]
-    )
+    expected = Replay(run_id=RUN_ID, batches=batches, steps=4, mismatches=0, first_mismatch_position=None, findings=[])
     assert expected == replayed(tmp_path, script, corpus)
 
 
@@ -95,12 +93,10 @@ def test_an_unfinished_run_is_replayed_as_far_as_it_came(tmp_path: Path, corpus:
     script = trained(steps=2)
     third = training(CONTRACTS, 1, range(3, 4), "parent")[:2]
     found = replayed(tmp_path, [*script, *third], corpus)
-    assert (4, 2, 0) == (found.batches, found.steps, found.mismatches)
+    assert (found.batches, found.steps, found.mismatches) == (4, 2, 0)
 
 
-def finding(
-    position: int, seq: int, expected: tuple[int, list[int]], actual: tuple[int, bytes, str]
-) -> dict[str, Any]:
+def finding(position: int, seq: int, expected: tuple[int, list[int]], actual: tuple[int, bytes, str]) -> dict[str, Any]:
     step, ids = expected
     return {
         "subject": f"position {position}", "event_seq": seq, "stream": RANK0,
@@ -185,7 +181,7 @@ def test_a_batch_under_another_step_is_found_at_both(tmp_path: Path, corpus: Pat
     """The step in which it stands has one too many, the one to which it belongs none."""
     script = trained()
     found = replayed(tmp_path, edited(script, DIFFERENT, NTH, step=1), corpus)
-    assert (2, POSITION) == (found.mismatches, found.first_mismatch_position)
+    assert (found.mismatches, found.first_mismatch_position) == (2, POSITION)
     assert {("no such batch", True), ("step 2", False)} == {
         (row["expected"] if row["expected"] == "no such batch" else row["expected"][:6], row["actual"] != "no batch")
         for row in found.findings
@@ -195,7 +191,7 @@ def test_a_batch_under_another_step_is_found_at_both(tmp_path: Path, corpus: Pat
 def test_a_superseded_batch_is_not_compared(tmp_path: Path, corpus: Path) -> None:
     """Step 3 of the first attempt had other tokens; the second attempt trained it again."""
     script = edited(resumed_run(CONTRACTS), DIFFERENT, 4, token_sha256=bytes(32))
-    assert 0 == replayed(tmp_path, script, corpus).mismatches
+    assert replayed(tmp_path, script, corpus).mismatches == 0
 
 
 # --- the corpus ----------------------------------------------------------------------------------------------------
@@ -220,9 +216,7 @@ def flipped(data: bytes) -> bytes:
     ids=["flipped", "cut", "longer", "empty"],
 )
 @pytest.mark.parametrize("name", ["train-library_code-0000", "held_out-held_out_modules-0000"])
-def test_a_shard_with_other_bytes_cannot_decide(
-    tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
-) -> None:
+def test_a_shard_with_other_bytes_cannot_decide(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     """Whether a batch reads it or not: the corpus is not the one that was promised."""
     shards = write_shards(tmp_path / "corpus", CONTRACTS)
     path = shards / f"{name}.bin"
@@ -236,7 +230,7 @@ def test_a_corpus_that_is_not_there_cannot_decide(tmp_path: Path, kind: str) -> 
     """An empty folder, or none."""
     if kind == "folder":
         (tmp_path / "corpus").mkdir()
-    with pytest.raises(CannotDecide, match="the corpus is not at hand: .*--corpus"):
+    with pytest.raises(CannotDecide, match=r"the corpus is not at hand: .*--corpus"):
         replayed(tmp_path / "ledger", trained(), tmp_path / "corpus")
 
 
@@ -245,10 +239,8 @@ def test_a_shard_is_looked_for_by_its_name_alone(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "corpus", CONTRACTS)
     climbing = {f"/shards/{n}/storage_ref": f"/etc/../{shard.shard_id}.bin"
                 for n, shard in enumerate(CONTRACTS.tokenized_corpus.shards)}  # fmt: skip
-    contracts = msgspec.structs.replace(
-        CONTRACTS, tokenized_corpus=changed(CONTRACTS.tokenized_corpus, dict(climbing))
-    )
-    assert 0 == replayed(tmp_path / "ledger", trained(contracts), shards).mismatches
+    contracts = msgspec.structs.replace(CONTRACTS, tokenized_corpus=changed(CONTRACTS.tokenized_corpus, dict(climbing)))
+    assert replayed(tmp_path / "ledger", trained(contracts), shards).mismatches == 0
 
 
 def test_a_run_without_a_step_cannot_decide(tmp_path: Path, corpus: Path) -> None:
@@ -267,7 +259,9 @@ def test_contracts_that_do_not_hold_cannot_decide(tmp_path: Path, corpus: Path) 
     """A plan that names a shard which the corpus does not have gives no order; the place is named in one line."""
     plan = changed(CONTRACTS.sampling_plan, {"/families/0/shard_ids": ["none"]})
     contracts = msgspec.structs.replace(CONTRACTS, sampling_plan=plan)
-    with pytest.raises(CannotDecide, match="its contracts do not hold.* sampling_plan#/families/0/shard_ids") as refused:
+    with pytest.raises(
+        CannotDecide, match=r"its contracts do not hold.* sampling_plan#/families/0/shard_ids"
+    ) as refused:
         replayed(tmp_path, trained(contracts), corpus)
     assert "\n" not in str(refused.value)
 
@@ -277,7 +271,7 @@ def test_an_attempt_that_does_not_divide_the_batch_cannot_decide(
     tmp_path: Path, corpus: Path, micro_steps: int
 ) -> None:
     """How its batches were cut does not follow."""
-    with pytest.raises(CannotDecide, match="step 1: .* do not divide the batch of 8"):
+    with pytest.raises(CannotDecide, match=r"step 1: .* do not divide the batch of 8"):
         replayed(tmp_path, edited(trained(), events.AttemptStarted, micro_steps=micro_steps), corpus)
 
 
@@ -309,22 +303,22 @@ def test_a_recorded_replay_is_a_stream_that_audits_clean(tmp_path: Path, corpus:
     (stream,) = {t.stream for t in read(folder).tails} or {e.stream for e in read(folder).manifest.entries[4:]}
     assert (f"{stream}", 8, 0) == (found.recorded_as, found.batches, found.mismatches)
     assert stream.startswith("v.replay-")
-    assert [("content", 8, 0, True, False)] * 3 == verification_rows(tmp_path)
+    assert verification_rows(tmp_path) == [("content", 8, 0, True, False)] * 3
     with open_run(tmp_path, RUN_ID) as run:
         verdict = audit(run, require="replayed", corpus=corpus, artifacts=tmp_path / "none")
-    assert ("PASS", "replayed", []) == (verdict.verdict, verdict.level, verdict.unproven)
-    assert [] == [law.name for law in verdict.laws if law.status in ("violated", "vacuous")]
+    assert (verdict.verdict, verdict.level, verdict.unproven) == ("PASS", "replayed", [])
+    assert [law.name for law in verdict.laws if law.status in ("violated", "vacuous")] == []
 
 
 def test_a_replay_that_differs_is_recorded_as_it_is(tmp_path: Path, corpus: Path) -> None:
     """The stream holds what was derived, and counts the batch that differs."""
     folder = write_ledger(tmp_path, edited(trained(), DIFFERENT, NTH, token_sha256=bytes(32)))
     found = record_replay(folder, corpus, "0.1.0")
-    assert (1, POSITION) == (found.mismatches, found.first_mismatch_position)
-    assert [("content", 8, 1, False, True)] == verification_rows(tmp_path)
+    assert (found.mismatches, found.first_mismatch_position) == (1, POSITION)
+    assert verification_rows(tmp_path) == [("content", 8, 1, False, True)]
     with open_run(tmp_path, RUN_ID) as run:
         rows = run.sql("select mismatches, first_mismatch_position from verification_completed").fetchall()
-    assert [(1, POSITION)] == rows
+    assert rows == [(1, POSITION)]
 
 
 def test_a_replay_without_a_corpus_records_nothing(tmp_path: Path) -> None:
@@ -340,6 +334,6 @@ def test_replays_are_recorded_side_by_side(tmp_path: Path, corpus: Path) -> None
     """Each has an id of its own."""
     folder = write_ledger(tmp_path, trained())
     names = {record_replay(folder, corpus, "0.1.0").recorded_as for _ in range(2)}
-    assert 2 == len(names)
-    assert [("content", 8, 0, True, False)] * 2 == verification_rows(tmp_path)
+    assert len(names) == 2
+    assert verification_rows(tmp_path) == [("content", 8, 0, True, False)] * 2
     log.refuse_if_live(folder)

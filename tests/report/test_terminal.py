@@ -13,7 +13,14 @@ from psion_ledger.report import terminal
 from psion_ledger.report.escape import plain
 from psion_ledger.report.facts import gather
 from tests.ledgers import (
-    RANK0, Script, edited, good_run, place, real_contracts, resumed_run, write_ledger,
+    RANK0,
+    Script,
+    edited,
+    good_run,
+    place,
+    real_contracts,
+    resumed_run,
+    write_ledger,
 )  # fmt: skip
 
 
@@ -34,9 +41,7 @@ def test_a_violation_shows_expected_found_stream_and_seq(tmp_path: Path) -> None
     assert isinstance(first, events.BatchReplayed)
     assert first.sequence_ids == [56, 27, 71, 43]
     ids = [56, 27, 71, 27]
-    shown = report(
-        write_ledger(tmp_path, edited(script, events.BatchReplayed, sequence_ids=ids), strict=False)
-    )
+    shown = report(write_ledger(tmp_path, edited(script, events.BatchReplayed, sequence_ids=ids), strict=False))
     assert "FAIL" in shown
     assert "VIOLATED replay/sequences_once_per_pass" in shown
     assert "expected once in pass 0 of library_code found 2 times, first at position 1 of step 1" in " ".join(

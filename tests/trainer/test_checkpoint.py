@@ -66,9 +66,7 @@ def test_a_checkpoint_restores_every_bit(training: Training, steps: int) -> None
     learn(training)
     after = state(training)
     fresh = other(training)
-    loaded = checkpoint.load(
-        training.artifacts, written, rank=0, model=fresh.model, optimizer=fresh.optimizer
-    )
+    loaded = checkpoint.load(training.artifacts, written, rank=0, model=fresh.model, optimizer=fresh.optimizer)
     assert state(fresh) == before
     assert loaded == written.weights_sha256
     learn(fresh)

@@ -111,9 +111,7 @@ def test_a_run_ends_in_its_report(place: Place, capfd: pytest.CaptureFixture[str
     assert main(place.start("first")) == 2
     assert "exists; resume the run with --resume, or choose another --run-id" in capfd.readouterr().err
     assert main(place.resume("first", "--steps", "61")) == 2
-    assert (
-        "run first was started with --steps 60, not 61; resume it without --steps" in capfd.readouterr().err
-    )
+    assert "run first was started with --steps 60, not 61; resume it without --steps" in capfd.readouterr().err
 
 
 def test_a_damaged_record_is_not_resumed(place: Place, capfd: pytest.CaptureFixture[str]) -> None:

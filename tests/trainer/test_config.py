@@ -61,9 +61,7 @@ def test_a_new_run_gets_an_id_of_its_own() -> None:
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     """World size times micro steps must divide the global batch."""
-    with pytest.raises(
-        BadInput, match=r"8 sequences .* 3 ranks x 1 micro steps; give --batch a multiple of 3"
-    ):
+    with pytest.raises(BadInput, match=r"8 sequences .* 3 ranks x 1 micro steps; give --batch a multiple of 3"):
         new_settings({}, world_size=3, threads=1)
 
 
@@ -83,6 +81,4 @@ def test_a_resume_refuses_a_flag_that_disagrees() -> None:
     refuse_disagreeing_flags("r", {"steps": 200}, ANCHORS["smoke"])
     with pytest.raises(BadInput) as refused:
         refuse_disagreeing_flags("r", {"micro_steps": 2}, ANCHORS["smoke"])
-    assert (
-        str(refused.value) == "run r was started with --micro-steps 1, not 2; resume it without --micro-steps"
-    )
+    assert str(refused.value) == "run r was started with --micro-steps 1, not 2; resume it without --micro-steps"

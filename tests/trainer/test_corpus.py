@@ -95,9 +95,7 @@ def test_rows_of_jsonl_and_parquet_are_documents(tmp_path: Path) -> None:
             (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
         else:
             pq.write_table(pa.Table.from_pylist(table), folder / "rows.parquet")
-        found.append(
-            [(d.split, d.source_family_id, d.source_id, d.text) for d in load_documents(str(folder))]
-        )
+        found.append([(d.split, d.source_family_id, d.source_id, d.text) for d in load_documents(str(folder))])
     assert found[0] == found[1]
     assert sorted(text for *_, text in found[0]) == [f"text {n}" for n in range(5)]
 

@@ -73,9 +73,7 @@ def test_lost_steps_are_trained_again_alike(runs: Runs) -> None:
     with training.recorder:
         train(training, past.checkpoint, never)
     assert state(training) == expected
-    twice = rows(
-        runs, "crashed", "select attempt, trace_sha256 from step_completed where step = 3 order by attempt"
-    )
+    twice = rows(runs, "crashed", "select attempt, trace_sha256 from step_completed where step = 3 order by attempt")
     assert [attempt for attempt, _ in twice] == [1, 2]
     assert twice[0][1] == twice[1][1]
 
@@ -102,9 +100,7 @@ def test_batches_hold_what_was_consumed(runs: Runs) -> None:
                 hashlib.sha256(training.shards.rows(ids).tobytes()).digest(),
             )
         )
-    columns = (
-        "step, micro_step, first_position, end_position, sequence_ids, family_tokens, tokens, token_sha256"
-    )
+    columns = "step, micro_step, first_position, end_position, sequence_ids, family_tokens, tokens, token_sha256"
     assert rows(runs, "r", f"select {columns} from batch_replayed order by seq") == expected
 
 

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from trainer.order import CYCLE_SLOTS, Family, Order, micro_batch_positions, permuted
 
-ORDER = Order(
-    1337, (Family("code", 5500, 10, 40), Family("prose", 3000, 50, 7), Family("specs", 1500, 57, 1))
-)
+ORDER = Order(1337, (Family("code", 5500, 10, 40), Family("prose", 3000, 50, 7), Family("specs", 1500, 57, 1)))
 
 
 @given(
@@ -63,9 +61,7 @@ def test_a_cycle_draws_each_family_by_its_weight(cycle: int) -> None:
     start = cycle * CYCLE_SLOTS
     families = [ORDER.sequence_at(position)[0] for position in range(start, start + CYCLE_SLOTS, 97)]
     assert families == [ORDER.slots[slot][0].source_family_id for slot in range(0, CYCLE_SLOTS, 97)]
-    assert {
-        family.source_family_id: sum(own == family for own, _ in ORDER.slots) for family in ORDER.families
-    } == {
+    assert {family.source_family_id: sum(own == family for own, _ in ORDER.slots) for family in ORDER.families} == {
         "code": 5500,
         "prose": 3000,
         "specs": 1500,
@@ -85,9 +81,7 @@ def test_slots_sort_by_exact_keys_and_then_by_family() -> None:
 
 def test_draws_walk_through_one_permutation_after_another() -> None:
     """A family's draw d is entry d mod n of its permutation d div n, from its first sequence id on."""
-    draws = [
-        sequence for family, sequence in map(ORDER.sequence_at, range(CYCLE_SLOTS * 2)) if family == "prose"
-    ]
+    draws = [sequence for family, sequence in map(ORDER.sequence_at, range(CYCLE_SLOTS * 2)) if family == "prose"]
     expected = [50 + permuted(draw % 7, 7, 1337, "prose", draw // 7) for draw in range(6000)]
     assert draws == expected
 
@@ -98,9 +92,7 @@ def test_draws_walk_through_one_permutation_after_another() -> None:
     micro_steps=st.integers(1, 4),
     rows=st.integers(1, 5),
 )
-def test_any_division_covers_the_same_positions(
-    step: int, world_size: int, micro_steps: int, rows: int
-) -> None:
+def test_any_division_covers_the_same_positions(step: int, world_size: int, micro_steps: int, rows: int) -> None:
     """Rank-major, then micro step: the parts tile the step's positions in order."""
     batch = world_size * micro_steps * rows
     positions = [

@@ -41,9 +41,7 @@ def test_a_folder_is_weighted_by_its_tokens(tmp_path: Path) -> None:
     assert check_contracts(contracts) == []
     classes = {w.source_family_id: w.content_class for w in contracts.sampling_policy.source_family_weights}
     assert classes == {"code": "code", "prose": "prose"}
-    tokens = {
-        f.source_family_id: f.tokens for f in contracts.sampling_plan.families if f.split_kind == "train"
-    }
+    tokens = {f.source_family_id: f.tokens for f in contracts.sampling_plan.families if f.split_kind == "train"}
     assert contracts.sampling_policy.weights == largest_remainder(tokens)
 
 
@@ -52,10 +50,7 @@ def test_equal_text_gives_equal_contracts(tmp_path: Path) -> None:
     chosen = settings(write_corpus(tmp_path / "text"))
     first, second = (prepare(chosen, "r", tmp_path / name) for name in ("a", "b"))
     assert first == second
-    shards = [
-        {path.name: path.read_bytes() for path in (tmp_path / name / "corpus").iterdir()}
-        for name in ("a", "b")
-    ]
+    shards = [{path.name: path.read_bytes() for path in (tmp_path / name / "corpus").iterdir()} for name in ("a", "b")]
     assert shards[0] == shards[1]
 
 
@@ -85,9 +80,7 @@ def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:
     chosen = replace(settings(write_corpus(tmp_path / "text")), steps=1, batch=1)
     with pytest.raises(BadInput) as refused:
         prepare(chosen, "r", tmp_path / "r")
-    assert str(refused.value) == (
-        "1 steps of 1 sequences would never draw some source family; give --steps 2 or more"
-    )
+    assert str(refused.value) == ("1 steps of 1 sequences would never draw some source family; give --steps 2 or more")
 
 
 def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def test_packing_joins_documents_in_order_and_counts_the_tail(documents: list[Do
     tokenizer = train_tokenizer(documents, 300)
     end = tokenizer.token_to_id(END_OF_TEXT)
     for group in pack(documents, tokenizer, CONTEXT):
-        members = [
-            d for d in documents if (d.split, d.source_family_id) == (group.split, group.source_family_id)
-        ]
+        members = [d for d in documents if (d.split, d.source_family_id) == (group.split, group.source_family_id)]
         joined = [token for d in members for token in (*tokenizer.encode(d.text).ids, end)]
         assert group.rows.ravel().tolist() == joined[: group.rows.size]
         assert group.rows.size + group.tail_tokens == len(joined)
@@ -119,9 +117,7 @@ def test_shards_hold_the_sequences(documents: list[Document], tmp_path: Path) ->
     tokenizer = train_tokenizer(documents, 300)
     packed = pack(documents, tokenizer, CONTEXT)
     shards, tokenizer_sha256 = write_shards(tmp_path, packed, tokenizer)
-    assert [(s.split, s.source_family_id) for s in shards] == sorted(
-        (s.split, s.source_family_id) for s in shards
-    )
+    assert [(s.split, s.source_family_id) for s in shards] == sorted((s.split, s.source_family_id) for s in shards)
     assert [s.first_sequence_id for s in shards] == [0, *(s.end_sequence_id for s in shards[:-1])]
     assert hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest() == tokenizer_sha256
     everything = np.concatenate([group.rows for group in packed])
@@ -158,13 +154,10 @@ def test_the_index_says_what_each_sequence_is(documents: list[Document]) -> None
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
     assert [row["sequence_id"] for row in rows] == list(range(len(rows)))
     sequences = [(group, number) for group in packed for number in range(len(group.parts))]
-    assert [
-        (row["split_name"], row["source_family_id"], row["tokens"], row["token_sha256"]) for row in rows
-    ] == [
+    assert [(row["split_name"], row["source_family_id"], row["tokens"], row["token_sha256"]) for row in rows] == [
         (group.split, group.source_family_id, CONTEXT, hashlib.sha256(group.rows[number].tobytes()).digest())
         for group, number in sequences
     ]
     assert [
-        [(part["source_id"], part["document_id"], part["tokens"]) for part in row["documents"]]
-        for row in rows
+        [(part["source_id"], part["document_id"], part["tokens"]) for part in row["documents"]] for row in rows
     ] == [group.parts[number] for group, number in sequences]

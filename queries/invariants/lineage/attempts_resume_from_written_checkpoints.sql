@@ -1,5 +1,5 @@
 -- name: attempts_resume_from_written_checkpoints
--- law: Each attempt after the first loaded a checkpoint that an earlier one wrote, as written, at its step and cursor; one that began from nothing had none to load.
+-- law: Each attempt after the first resumes at the step and cursor of a checkpoint that an earlier one wrote, and loads it as written if it trains; one that begins from nothing had none to load.
 -- family: lineage
 -- level: accounted
 -- over: attempts
@@ -20,13 +20,13 @@ left join (
   join checkpoint_written as w on w.attempt < later.attempt
   group by later.attempt
 ) as e on e.attempt = a.attempt
-cross join progress as r
+left join (select attempt from batch_rollup group by attempt) as b on b.attempt = a.attempt
 where case
   when a.checkpoint_id is null then a.cut_step is distinct from 0 or a.cursor_position is distinct from 0
     or coalesce(e.written, 0) > 0
   else c.checkpoint_id is null or c.step is distinct from a.cut_step
     or c.cursor_position is distinct from a.cursor_position
-    or (c.weights_sha256 is distinct from l.weights_sha256 and (r.finished or a.attempt < r.attempts or l.seq is not null))
-    or l.cursor_position is distinct from coalesce(a.cursor_position, -1) and l.seq is not null
+    or (l.seq is not null and l.cursor_position is distinct from a.cursor_position)
+    or ((l.seq is not null or b.attempt is not null) and l.weights_sha256 is distinct from c.weights_sha256)
   end
 order by a.attempt

@@ -1,0 +1,122 @@
+"""The batches of a run, derived from its contracts and the corpus's shards as training should have consumed them."""
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from psion_ledger import events
+from psion_ledger.contracts import Contracts, TokenizedCorpus
+from psion_ledger.digest import canonical_json, sha256, sha256_file
+from psion_ledger.errors import CannotDecide
+from psion_ledger.replay.order import Order
+
+CHUNK_POSITIONS = 1 << 16
+
+
+def declared_corpus_digest(corpus: TokenizedCorpus) -> bytes:
+    """One digest for all shards: sha256 over the canonical JSON of shard id -> `sha256:<hex>`, 32 bytes."""
+    return sha256(canonical_json({shard.shard_id: shard.shard_digest for shard in corpus.shards}))
+
+
+class Shards:
+    """The token shards of a corpus, hashed against their contract and memory-mapped. Close it."""
+
+    def __init__(self, contracts: Contracts, folder: Path) -> None:
+        plan, corpus = contracts.sampling_plan, contracts.tokenized_corpus
+        self._tokens = plan.sequence_tokens
+        self._type = pa.uint16() if plan.token_dtype == "uint16" else pa.uint32()
+        self._width = self._type.bit_width // 8
+        self._maps: list[mmap.mmap] = []
+        self._starts: list[tuple[int, int, mmap.mmap]] = []
+        shards = {shard.shard_id: shard for shard in corpus.shards}
+        for family in plan.families:
+            first = family.first_sequence_id
+            for shard_id in family.shard_ids:
+                shard = shards[shard_id]
+                mapped = self._open(folder / Path(shard.storage_ref).name, shard.shard_digest)
+                self._starts.append((first, first + shard.sequence_count, mapped))
+                first += shard.sequence_count
+        self._families = [(f.first_sequence_id, f.end_sequence_id, f.source_family_id) for f in plan.families]
+
+    def _open(self, path: Path, digest: str) -> mmap.mmap:
+        if not path.is_file():
+            raise CannotDecide(
+                f"the corpus is not at hand: {path} is missing; pass the folder of its shards with --corpus"
+            )
+        actual = f"sha256:{sha256_file(path).hex()}"
+        if actual != digest:
+            raise CannotDecide(f"{path} is not the shard that the contracts name: it has {actual}, they name {digest}")
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._maps.append(mapped)
+        return mapped
+
+    def content(self, sequence_ids: list[int]) -> tuple[list[events.FamilyTokens], int, bytes]:
+        """Tokens of each family (sorted), their total, and the sha256 of the ids as little-endian uint32."""
+        size = self._tokens * self._width
+        raw = bytearray()
+        families: dict[str, int] = {}
+        for sequence_id in sequence_ids:
+            first, _, mapped = next(s for s in self._starts if s[0] <= sequence_id < s[1])
+            offset = (sequence_id - first) * size
+            raw += mapped[offset : offset + size]
+            family = next(name for first, end, name in self._families if first <= sequence_id < end)
+            families[family] = families.get(family, 0) + self._tokens
+        tokens = pa.Array.from_buffers(self._type, len(raw) // self._width, [None, pa.py_buffer(bytes(raw))])
+        widened = tokens.cast(pa.uint32()).buffers()[1]
+        digest = hashlib.sha256(memoryview(widened)[: len(tokens) * 4]).digest()
+        counted = [events.FamilyTokens(source_family_id=name, tokens=families[name]) for name in sorted(families)]
+        return counted, len(tokens), digest
+
+    def close(self) -> None:
+        for mapped in self._maps:
+            mapped.close()
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """How the steps above `cut_step` were cut into batches, until a later attempt's cut."""
+
+    cut_step: int
+    world_size: int
+    micro_steps: int
+
+
+def batches(
+    contracts: Contracts, attempts: list[Attempt], end_step: int, shards: Shards, pass_id: str
+) -> Iterator[events.BatchReplayed]:
+    """Every batch of the steps [1, end_step), by position, as the contracts give it."""
+    order = Order(contracts)
+    batch = contracts.sampling_plan.global_batch_sequences
+    steps_a_chunk = max(1, CHUNK_POSITIONS // batch)
+    for chunk in range(1, end_step, steps_a_chunk):
+        end = min(chunk + steps_a_chunk, end_step)
+        ids = order.sequence_ids((chunk - 1) * batch, (end - 1) * batch).to_pylist()
+        for step in range(chunk, end):
+            attempt = _attempt_of(step, attempts, batch)
+            parts = attempt.world_size * attempt.micro_steps
+            size = batch // parts
+            for part in range(parts):
+                first = (step - 1) * batch + part * size
+                at = first - (chunk - 1) * batch
+                families, tokens, digest = shards.content(ids[at : at + size])
+                yield events.BatchReplayed(
+                    pass_id=pass_id, step=step, micro_step=part % attempt.micro_steps, first_position=first,
+                    end_position=first + size, sequence_ids=ids[at : at + size], family_tokens=families,
+                    tokens=tokens, token_sha256=digest,
+                )  # fmt: skip
+
+
+def _attempt_of(step: int, attempts: list[Attempt], batch: int) -> Attempt:
+    attempt = next((a for a in reversed(attempts) if a.cut_step < step), None)
+    if attempt is None:
+        raise CannotDecide(f"step {step} belongs to no attempt: how its batch was cut is not recorded")
+    if batch % (attempt.world_size * attempt.micro_steps):
+        raise CannotDecide(
+            f"step {step}: {attempt.world_size} ranks x {attempt.micro_steps} micro steps "
+            f"do not divide the batch of {batch}"
+        )
+    return attempt

@@ -1,0 +1,124 @@
+"""The derived batches held against the recorded ones, and the pass appended to the ledger when that is asked for."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+from psion_ledger import catalog, events, log
+from psion_ledger.contracts import check_contracts
+from psion_ledger.errors import CannotDecide
+from psion_ledger.ledger import Run
+from psion_ledger.log import columns
+from psion_ledger.record import read
+from psion_ledger.replay.batches import Attempt, Shards, batches, declared_corpus_digest
+
+_FIELDS = (
+    "step",
+    "micro_step",
+    "first_position",
+    "end_position",
+    "sequence_ids",
+    "family_tokens",
+    "tokens",
+    "token_sha256",
+)
+REPLAYED_SCHEMA = pa.schema([columns.schema("batch_replayed").field(name) for name in _FIELDS])
+
+
+def _derived(run: Run, corpus: Path, pass_id: str) -> list[events.BatchReplayed]:
+    if broken := check_contracts(run.contracts):
+        raise CannotDecide(
+            f"run {run.run_id}: its contracts do not hold, so no order follows from them: {broken[0].pointer}: "
+            f"{broken[0].code}: expected {broken[0].expected}, found {broken[0].actual}"
+        )
+    run.relate(["attempts", "progress", "promised_steps"])
+    found = run.con.sql("select cut_step, world_size, micro_steps from attempts order by attempt").fetchall()
+    attempts = [Attempt(cut_step=cut, world_size=world, micro_steps=micro) for cut, world, micro in found]
+    row = run.first("select coalesce(max(step), 0) from promised_steps")
+    if not attempts or row is None or row[0] == 0:
+        raise CannotDecide(f"run {run.run_id}: no step is completed yet, so there is nothing to replay")
+    shards = Shards(run.contracts, corpus)
+    try:
+        return list(batches(run.contracts, attempts, int(row[0]) + 1, shards, pass_id))
+    finally:
+        shards.close()
+
+
+def _table(derived: list[events.BatchReplayed]) -> pa.Table:
+    types = {f.name: f.type for f in msgspec.structs.fields(events.BatchReplayed)}
+    arrays = [columns.array([getattr(batch, name) for batch in derived], types[name]) for name in _FIELDS]
+    return pa.table(arrays, schema=REPLAYED_SCHEMA)
+
+
+def replay_table(run: Run, corpus: Path) -> pa.Table:
+    """The batches that training should have consumed, as columns. Raises CannotDecide without the corpus."""
+    return _table(_derived(run, corpus, "here"))
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What one replay of order and content found. `mismatches` are batches that differ from training's."""
+
+    schema: Literal["psion_ledger.replay.v1"] = "psion_ledger.replay.v1"
+    run_id: str
+    batches: int
+    steps: int
+    mismatches: int
+    first_mismatch_position: int | None
+    findings: list[dict[str, Any]]
+    recorded_as: str | None = None
+
+
+def replay(run: Run, corpus: Path) -> Replay:
+    """Re-derive every effective batch and hold it against the record."""
+    return _compared(run, _derived(run, corpus, "here"))
+
+
+def _compared(run: Run, derived: list[events.BatchReplayed]) -> Replay:
+    run.con.register("replay_here", _table(derived))
+    (law,) = (law for law in catalog.laws() if law.name == "replay_here_agrees")
+    findings = run.rows(law)
+    first = findings[0]["subject"] if findings else None
+    return Replay(
+        run_id=run.run_id,
+        batches=len(derived),
+        steps=derived[-1].step,
+        mismatches=len(findings),
+        first_mismatch_position=int(str(first).split()[-1]) if first is not None else None,
+        findings=findings[:100],
+    )
+
+
+def record_replay(run_folder: Path, corpus: Path, code_version: str) -> Replay:
+    """Replay, and append the pass to the ledger as a verification stream of its own."""
+    verification_id = f"replay-{secrets.token_hex(4)}"
+    with Run(read(run_folder)) as run:
+        derived = _derived(run, corpus, verification_id)
+        found = _compared(run, derived)
+        row = run.first("select max(attempt) from attempts")
+        assert row is not None, "steps were completed, so an attempt was started"
+        started = events.VerificationStarted(
+            verification_id=verification_id, method="content", first_step=1, end_step=found.steps + 1,
+            sample_bps=10_000, corpus_digest=declared_corpus_digest(run.contracts.tokenized_corpus),
+        )  # fmt: skip
+        opened = events.StreamOpened(
+            role="verify", attempt=row[0], rank=0, host=socket.gethostname(), pid=os.getpid(),
+            code_version=code_version, previous=[],
+        )  # fmt: skip
+    with log.open_writer(run_folder, opened, stream=f"v.{verification_id}") as writer:
+        writer.emit(started)
+        for batch in derived:
+            writer.emit(batch)
+        writer.emit(
+            events.VerificationCompleted(
+                verification_id=verification_id,
+                batches=found.batches,
+                mismatches=found.mismatches,
+                first_mismatch_position=found.first_mismatch_position,
+            )
+        )
+    return msgspec.structs.replace(found, recorded_as=f"v.{verification_id}")
