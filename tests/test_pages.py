@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from psion_ledger import catalog
-from psion_ledger.report import pages
+from psion_ledger import catalog, pages
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,7 +17,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_contract_page_is_what_the_queries_give() -> None:
-    """Somebody changed a law and did not run `python -m psion_ledger.report.pages`."""
+    """Somebody changed a law and did not run `python -m psion_ledger.pages`."""
     assert (ROOT / "queries" / "README.md").read_text(encoding="utf-8") == pages.contract_page()
 
 

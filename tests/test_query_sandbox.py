@@ -35,7 +35,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 FACTS = """
     select (select count(*) from batch_rollup), (select sum(positions) from batch_rollup),
-      (select count(*) from step_completed), (select count(*) from duckdb_tables()),
+      (select count(*) from step_completed),
+      (select count(*) from duckdb_tables() where table_name <> 'query_result__'),
       (select count(*) from duckdb_views()), (select count(*) from duckdb_databases()),
       current_setting('memory_limit'), current_setting('threads'), current_setting('enable_external_access'),
       current_setting('lock_configuration'), current_setting('allowed_paths')::text,

@@ -10,27 +10,17 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from trainer.config import PYTHON_TEXT, BadInput
+from trainer.document import Document
 
 HELD_OUT_PER_DOCUMENT = 0.05
 VALIDATION_PER_DOCUMENT = 0.10
 _NAME_CHARACTERS_MOST = 200
 _HELD_OUT = "held_out"
 _HELD_OUT_FAMILY = "held_out_documents"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """One text. `split` is train, validation or held_out; a source belongs to one family."""
-
-    split: str
-    source_family_id: str
-    source_id: str
-    document_id: str
-    text: str
 
 
 def load_documents(corpus: str) -> list[Document]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import PYTHON_TEXT, BadInput, Settings
-from trainer.corpus import Document
+from trainer.document import Document
 from trainer.order import order_of
 from trainer.tokenizer import END_OF_TEXT, Packed, Shard, token_dtype
 
@@ -90,30 +90,37 @@ def corpus_manifest(
         ],
         "splits": _splits(packed, shards),
         "shards": [
-            {
-                "shard_id": shard.shard_id,
-                "split_name": shard.split,
-                "split_kind": shard.split,
-                "storage_ref": f"corpus/{shard.shard_id}.bin",
-                "shard_digest": f"sha256:{shard.sha256}",
-                "sequence_count": len(group.parts),
-                "token_count": group.rows.size,
-                "min_sequence_tokens": settings.context,
-                "max_sequence_tokens": settings.context,
-                "tokenizer_digest": f"sha256:{tokenizer_sha256}",
-                "source_manifest_schema_version": RAW_SOURCE_SCHEMA,
-                "preprocessing_version": PREPROCESSING_VERSION,
-                "packing_policy_version": PACKING_VERSION,
-                "source_lineage": [
-                    {
-                        "source_id": source_id,
-                        "source_family_id": shard.source_family_id,
-                        "source_normalized_digest": f"sha256:{source_digests[source_id]}",
-                    }
-                    for source_id in group.source_ids
-                ],
-            }
+            _shard(settings, group, shard, tokenizer_sha256, source_digests)
             for group, shard in zip(packed, shards, strict=True)
+        ],
+    }
+
+
+def _shard(
+    settings: Settings, group: Packed, shard: Shard, tokenizer_sha256: str, source_digests: dict[str, str]
+) -> Json:
+    """One shard, and the sources whose text is in it."""
+    return {
+        "shard_id": shard.shard_id,
+        "split_name": shard.split,
+        "split_kind": shard.split,
+        "storage_ref": f"corpus/{shard.shard_id}.bin",
+        "shard_digest": f"sha256:{shard.sha256}",
+        "sequence_count": len(group.parts),
+        "token_count": group.rows.size,
+        "min_sequence_tokens": settings.context,
+        "max_sequence_tokens": settings.context,
+        "tokenizer_digest": f"sha256:{tokenizer_sha256}",
+        "source_manifest_schema_version": RAW_SOURCE_SCHEMA,
+        "preprocessing_version": PREPROCESSING_VERSION,
+        "packing_policy_version": PACKING_VERSION,
+        "source_lineage": [
+            {
+                "source_id": source_id,
+                "source_family_id": shard.source_family_id,
+                "source_normalized_digest": f"sha256:{source_digests[source_id]}",
+            }
+            for source_id in group.source_ids
         ],
     }
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from trainer.config import BadInput
-from trainer.corpus import Document
+from trainer.document import Document
 
 SOURCE_BYTES_MOST = 3_000_000
 HELD_OUT_PERCENT = 5

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from psion_ledger.contracts import encode_document
-from psion_ledger.receipts import PretrainStageReceipt, decode_receipt, digests
+from psion_ledger.receipts import PretrainStageReceipt, digests
 from psion_ledger.receipts.compatibility import OriginalInputs
 from psion_ledger.receipts.strict import Documents
 from tests.documents import UPSTREAM, changed
@@ -122,60 +122,10 @@ def fixture_documents() -> Documents:
 
 def sealed(receipt: PretrainStageReceipt) -> PretrainStageReceipt:
     """With every digest that the original's algorithm gives."""
-    seals = (
-        lambda r: digests.replay_digest(r.replay_receipt),
-        lambda r: digests.checkpoint_lineage_digest(r.checkpoint_lineage),
-        digests.receipt_digest,
-    )
-    for pointer, digest in zip(SEALS, seals, strict=True):
-        receipt = changed(receipt, {pointer: digest(receipt)})
-    return receipt
-
-
-def full_receipt() -> PretrainStageReceipt:
-    """The fixture's receipt with all that a receipt can have: a base, two cuda devices, a cluster, an accelerator."""
-    receipt = decode_receipt(fixture_documents().receipt)
-    promoted = msgspec.to_builtins(receipt.checkpoint_lineage.promoted_checkpoint)
-    base = promoted | {
-        "stream_id": "fixture.a0000-s000010", "object_digest": "0" * 64, "step": 10,
-        "started_at_ms": promoted["started_at_ms"] - 2000, "durable_at_ms": promoted["durable_at_ms"] - 2000,
-    }  # fmt: skip
-    devices = [
-        {
-            "stable_device_id": f"cuda:{n}", "topology_key": f"0000:0{n}:00.0",
-            "performance_class": "discrete_accelerator", "memory_class": "dedicated_device",
-            "total_memory_bytes": 2**34, "free_memory_bytes": 2**33,
-        }
-        for n in (0, 1)
-    ]  # fmt: skip
-    placed = [
-        {
-            "shard_id": n, "partition": {"kind": "whole_model"},
-            "device": {"stable_device_id": f"cuda:{n}", "topology_key": f"0000:0{n}:00.0", "placement_index": n},
-        }
-        for n in (0, 1)
-    ]  # fmt: skip
-    delivered = {
-        "runtime_backend": "cuda", "selected_devices": devices,
-        "execution_topology": {"effective_backend": "cuda", "kind": "replicated", "assignments": placed},
-        "cluster_execution": {
-            "cluster_id": "c", "cluster_state_digest": "1" * 64, "topology_digest": "2" * 64,
-            "scheduler_node_id": "node-a", "transport": "local_only", "disposition": "local_only",
-        },
-    }  # fmt: skip
-    accelerator = {
-        "accelerator_backed": True, "optimizer_steps_completed": 40, "mean_step_latency_ms": 20, "detail": "It ran.",
-    }  # fmt: skip
-    return sealed(
-        changed(
-            receipt,
-            {
-                "/checkpoint_lineage/base_checkpoint": base,
-                "/delivered_execution": delivered,
-                "/accelerator_execution": accelerator,
-            },
-        )
-    )
+    replay, lineage, whole = SEALS
+    receipt = changed(receipt, {replay: digests.replay_digest(receipt.replay_receipt)})
+    receipt = changed(receipt, {lineage: digests.checkpoint_lineage_digest(receipt.checkpoint_lineage)})
+    return changed(receipt, {whole: digests.receipt_digest(receipt)})
 
 
 def text_of(document: msgspec.Struct) -> bytes:

@@ -1,46 +1,10 @@
 """Texts near a good document: changed as JSON, keeping what parsers differ on, and changed as bytes."""
 
 import json
-from typing import Any
 
 from hypothesis import strategies as st
 
-# A JSON tree that can say what Python's cannot: an object is the list of its members (a key may stand twice), and a
-# scalar is its spelling.
-Tree = Any
-
-
-class Members(list[list[Any]]):
-    """The [key's spelling, value] pairs of an object."""
-
-
-def tree_of(text: bytes) -> Tree:
-    """Scalars and keys in their canonical spelling."""
-    return _spelled_tree(json.loads(text))
-
-
-def _spelled_tree(value: Any) -> Tree:
-    if isinstance(value, dict):
-        return Members([json.dumps(key), _spelled_tree(part)] for key, part in value.items())
-    if isinstance(value, list):
-        return [_spelled_tree(part) for part in value]
-    return json.dumps(value, ensure_ascii=False)
-
-
-def spelled(tree: Tree, space: str = "") -> str:
-    """`space` stands wherever JSON allows white space."""
-    if isinstance(tree, Members):
-        inner = f"{space},{space}".join(f"{key}{space}:{space}{spelled(part, space)}" for key, part in tree)
-        return f"{{{space}{inner}{space}}}"
-    if isinstance(tree, list):
-        return f"[{space}{f'{space},{space}'.join(spelled(part, space) for part in tree)}{space}]"
-    return str(tree)
-
-
-def nested(depth: int, objects: bool) -> str:
-    """Containers in containers, `depth` of them."""
-    return '{"a":' * depth + "1" + "}" * depth if objects else "[" * depth + "]" * depth
-
+from tests.compatibility.trees import Members, Tree, nested, spelled, tree_of
 
 SCALARS = [
     "null", "true", "false", "0", "-0", "1", "-1", "00", "01", "+1", "1.", ".5", "1.0", "4096.0", "1e0", "1E+2", "1e-2",
@@ -48,11 +12,13 @@ SCALARS = [
     "9223372036854775808", "18446744073709551615", "18446744073709551616", "1" * 400, "0x10", "NaN", "Infinity",
     "-Infinity", "None", "True", "nul", '""', '" "', '"\\u00a0"', '"\\u3000"', '"\\ufeff"', '"\\u0085"', '"\u2028"',
     '"\\u001c"', '"|"', '"é"', '"\\u00e9"', '"\\ud83d\\ude00"', '"\U0001f600"', '"\\ud800"', '"\\udc00"',
-    '"\\ude00\\ud83d"', '"\\ud800\\u0041"', '"\\ud83d\\n"', '"\\u12"', '"\\x41"', '"\\/"', '"\t"', '"\x7f"', '"\\u0000"',
+    '"\\ude00\\ud83d"', '"\\ud800\\u0041"', '"\\ud83d\\n"', '"\\u12"', '"\\x41"', '"\\/"', '"\t"', '"\x7f"',
+    '"\\u0000"',
     "'x'", '"', "", "/*c*/1", "1//c", "cpu", '"cpu"', '"cuda"', '"train"', '"pretrain"', '"rl"', '"repeat"', '"custom"',
 ]  # fmt: skip
 KEYS = [
-    '"run_id"', '"run\\u005fid"', '"kind"', '"k\\u0069nd"', '"extra"', '""', '"\\ud800"', '"\\udc00x"', '"a\\tb"', '"a\tb"',
+    '"run_id"', '"run\\u005fid"', '"kind"', '"k\\u0069nd"', '"extra"', '""', '"\\ud800"', '"\\udc00x"', '"a\\tb"',
+    '"a\tb"',
     "run_id", "'run_id'", "1", "null", '"RUN_ID"', '"run_id "', '"summary"', '"selected_devices"', '"step"', '"é"',
 ]  # fmt: skip
 SPACES = ["", " ", "\n", "\t\r\n ", "\x0b", "\x0c", "\xa0", "\ufeff", "\u2028", "/**/"]

@@ -27,7 +27,7 @@ def disagreements(given: Iterable[Case]) -> list[str]:
 def test_a_sample_of_every_sort_of_change_has_the_originals_verdicts() -> None:
     """By receipt, document, operation and pair of verdicts, at most three cases each."""
     places = sampled(3, "base", "document", "op", "config_verdict", "receipt_verdict")
-    assert [] == disagreements(cases(places))
+    assert disagreements(cases(places)) == []
     assert 600 < len(places) < 900
 
 
@@ -35,15 +35,15 @@ def test_a_sample_of_every_sort_of_change_has_the_originals_verdicts() -> None:
 def test_every_changed_document_has_the_originals_verdicts() -> None:
     """All of them."""
     given = list(cases())
-    assert [] == disagreements(given)
-    assert COUNT == len(given)
+    assert disagreements(given) == []
+    assert len(given) == COUNT
 
 
 @pytest.mark.parametrize("base", BASES)
 def test_an_unchanged_receipt_is_accepted(base: str) -> None:
     """Each of the four that the changes start from."""
     texts = upstream_documents(base)
-    assert ("ok", "ok") == inputs_of(texts).verdict(texts.stage_config, texts.receipt)
+    assert inputs_of(texts).verdict(texts.stage_config, texts.receipt) == ("ok", "ok")
 
 
 def test_the_canonical_documents_are_accepted_by_the_function_too() -> None:
@@ -56,7 +56,7 @@ def test_the_canonical_documents_are_accepted_by_the_function_too() -> None:
     }
     config = upstream("psion_pretrain_stage_config_v1.json")
     receipt = upstream("psion_pretrain_stage_receipt_v1.json")
-    assert ("ok", "ok") == original_verdict(config, receipt, **inputs)
-    assert ("parse", "not_run") == original_verdict(b"{}", receipt, **inputs)
-    assert ("parse", "parse") == original_verdict(b"{}", b"{}", **inputs)
-    assert ("ok", "parse") == original_verdict(config, b"{}", **inputs)
+    assert original_verdict(config, receipt, **inputs) == ("ok", "ok")
+    assert original_verdict(b"{}", receipt, **inputs) == ("parse", "not_run")
+    assert original_verdict(b"{}", b"{}", **inputs) == ("parse", "parse")
+    assert original_verdict(config, b"{}", **inputs) == ("ok", "parse")

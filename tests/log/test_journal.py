@@ -167,10 +167,11 @@ def test_a_forked_child_does_not_keep_a_dead_writers_stream(run: Path) -> None:
     body = """
 writer = log.open_writer(run, opened())
 if os.fork() == 0:
+    print("forked", flush=True)
+    os.kill(os.getppid(), 9)
     sys.stdin.read()
     os._exit(0)
-print("forked", flush=True)
-os.kill(os.getpid(), 9)
+os.wait()
 """
     with start(body, run) as process:
         assert process.stdout is not None

@@ -10,7 +10,8 @@ import pytest
 
 from tests.trainer.tiny import write_corpus
 from trainer.config import BadInput
-from trainer.corpus import Document, load_documents
+from trainer.corpus import load_documents
+from trainer.document import Document
 
 
 def rows(documents: list[Document]) -> list[tuple[str, str, str, str]]:

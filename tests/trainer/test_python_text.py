@@ -2,7 +2,8 @@
 
 import pytest
 
-from trainer.corpus import Document, load_documents
+from trainer.corpus import load_documents
+from trainer.document import Document
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.trainer.tiny import write_corpus
 from trainer.config import BadInput, Damaged
-from trainer.corpus import Document, load_documents
+from trainer.corpus import load_documents
+from trainer.document import Document
 from trainer.tokenizer import (
     END_OF_TEXT,
     Shards,
