@@ -30,7 +30,8 @@ def main() -> None:
     )
     config = (UPSTREAM / "psion_pretrain_stage_config_v1.json").read_bytes()
     receipt = (UPSTREAM / "psion_pretrain_stage_receipt_v1.json").read_bytes()
-    rows = duckdb.sql(f"select config_json, receipt_json from '{UPSTREAM / 'verdicts.parquet'}'").fetchall()
+    with duckdb.connect() as con:
+        rows = con.sql(f"select config_json, receipt_json from '{UPSTREAM / 'verdicts.parquet'}'").fetchall()
     cases = [(one.encode(), other.encode()) for one, other in rows]
     canonical = calls_per_second(lambda: inputs.verdict(config, receipt))
     python = calls_per_second(lambda: json.loads(receipt, object_pairs_hook=dict))

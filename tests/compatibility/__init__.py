@@ -98,11 +98,11 @@ def sampled(most: int, *strata: str, accepted: bool = False) -> list[int]:
         passed = row["config_verdict"] == row["receipt_verdict"] == "ok"
         if not accepted or (passed and not row["same_meaning"]):
             found.setdefault(tuple(row[name] for name in strata), []).append(place)
-    return sorted(
-        place
-        for stratum in found.values()
-        for place in {stratum[n * (len(stratum) - 1) // max(1, most - 1)] for n in range(min(most, len(stratum)))}
-    )
+    return sorted(place for stratum in found.values() for place in _spread(stratum, min(most, len(stratum))))
+
+
+def _spread(places: list[int], count: int) -> set[int]:
+    return {places[n * (len(places) - 1) // max(1, count - 1)] for n in range(count)}
 
 
 # ---- Documents of our own ----

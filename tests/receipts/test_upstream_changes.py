@@ -76,10 +76,11 @@ def resealed(text: bytes) -> bytes | None:
 def cases() -> list[tuple[str, str, list[Change]]]:
     """Path, operation and changed leaves of every such case."""
     bases = {path.stem: json.loads(path.read_bytes()) for path in (UPSTREAM / "bases").glob("base_*.json")}
-    rows = duckdb.sql(
-        f"select base, path, op, receipt_json from '{UPSTREAM / 'verdicts.parquet'}' where config_verdict = 'ok' "
-        "and receipt_verdict = 'ok' and not same_meaning and document = 'receipt'"
-    ).fetchall()
+    with duckdb.connect() as con:
+        rows = con.sql(
+            f"select base, path, op, receipt_json from '{UPSTREAM / 'verdicts.parquet'}' where config_verdict = 'ok' "
+            "and receipt_verdict = 'ok' and not same_meaning and document = 'receipt'"
+        ).fetchall()
     return [(path, op, list(changes(bases[f"base_{base}"], json.loads(text)))) for base, path, op, text in rows]
 
 
