@@ -4,24 +4,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
-from psion_ledger.log import manifest, read_claim
-from tests.laws import SECOND, findings, findings_after
+from psion_ledger.log import manifest, open_writer, previous_ends, read_claim
+from tests.laws import SECOND, findings, findings_after, violations
 from tests.ledgers import (
     RANK0,
     RUN_ID,
+    checkpoint_id,
     close,
     edited,
     inserted,
     opened,
+    place,
     resumed_run,
     seal,
+    started,
     trained_run,
     without,
+    write_ledger,
 )
+
+RANK1 = "t0001.r00001"
 
 
 def entries(folder: Path) -> list[manifest.Entry]:
@@ -183,13 +190,12 @@ def end_of(folder: Path, stream: str) -> tuple[int, str]:
 
 def test_a_rank_that_never_finished_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """Rank 0 finishes the run while rank 1's stream just stops."""
-    rank1 = "t0001.r00001"
-    script = without(trained_run(contracts, world=2), events.RunFinished, stream=rank1)
-    script += [(rank1, close), (RANK0, close), (RANK0, seal)]
+    script = without(trained_run(contracts, world=2), events.RunFinished, stream=RANK1)
+    script += [(RANK1, close), (RANK0, close), (RANK0, seal)]
     found = findings(tmp_path, script, "streams_have_ends")
-    seq, link = end_of(tmp_path / "ledger" / RUN_ID, rank1)
+    seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK1)
     expected = "run_finished, or an end that the next attempt pins"
-    assert found == [(rank1, seq, rank1, expected, f"seq {seq}, link {link}")]
+    assert found == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
 
 
 def test_an_event_behind_run_finished_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -203,14 +209,30 @@ def test_an_event_behind_run_finished_is_found(tmp_path: Path, contracts: Contra
     assert found == [(RANK0, seq, RANK0, expected, f"seq {seq}, link {link}")]
 
 
-def test_a_stream_pinned_elsewhere_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """The next attempt saw the stream end at another event: what came after it was cut or added since."""
-    pin = events.StreamEnd(stream=RANK0, last_seq=29, chain_head=sha256(b"the end that was seen"))
-    script = edited(resumed_run(contracts), events.StreamOpened, stream=SECOND, previous=[pin])
+@pytest.mark.parametrize("pinned", [29, 30])
+def test_a_stream_pinned_elsewhere_is_found(tmp_path: Path, contracts: Contracts, pinned: int) -> None:
+    """The next attempt saw the stream end at another event: what it saw was cut, added to or replaced since."""
+    pin = events.StreamEnd(stream=RANK0, last_seq=pinned, chain_head=sha256(b"the end that was seen"))
+    script = resumed_run(contracts)
+    script = script[: place(script, events.CheckpointLoaded)]
+    script = edited(script, events.StreamOpened, stream=SECOND, previous=[pin])
     found = findings(tmp_path, script, "streams_have_ends")
     seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK0)
-    expected = f"seq 29, link {sha256(b'the end that was seen').hex()}"
+    expected = f"seq {pinned}, link {sha256(b'the end that was seen').hex()}"
     assert found == [(RANK0, seq, RANK0, expected, f"seq {seq}, link {link}")]
+
+
+def test_a_stream_that_the_next_attempt_forgot_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The second attempt pins rank 0's end and not rank 1's: rank 1's stream could be cut without a trace."""
+    script = trained_run(contracts, world=2)
+    script = script[: place(script, events.BatchReplayed, nth=8)]
+    folder = write_ledger(tmp_path, [*script, (RANK0, close), (RANK1, close), (RANK0, seal)])
+    (end,) = (end for end in previous_ends(folder, 2) if end.stream == RANK0)
+    with open_writer(folder, opened(attempt=2, previous=[end])) as writer:
+        writer.emit(started(2, 2, 2, 8, checkpoint_id(1, 2)))
+    seq, link = end_of(folder, RANK1)
+    expected = "run_finished, or an end that the next attempt pins"
+    assert violations(folder, "streams_have_ends") == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
 
 
 def test_a_pinned_stream_that_is_gone_is_found(tmp_path: Path, resumed: Path) -> None:

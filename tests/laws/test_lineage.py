@@ -114,16 +114,19 @@ def test_beginning_anew_beside_a_checkpoint_is_found(tmp_path: Path, contracts: 
     ]
 
 
-def test_a_first_attempt_that_skips_ahead_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """The first attempt begins at step 2 without a checkpoint."""
-    script = edited(beginning(contracts), events.AttemptStarted, cut_step=2, cursor_position=16)
+@pytest.mark.parametrize(("step", "position"), [(2, 0), (0, 16), (2, 16)])
+def test_a_first_attempt_that_skips_ahead_is_found(
+    tmp_path: Path, contracts: Contracts, step: int, position: int
+) -> None:
+    """The first attempt begins behind the beginning, without a checkpoint."""
+    script = edited(beginning(contracts), events.AttemptStarted, cut_step=step, cursor_position=position)
     assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
         (
             "attempt 1",
             9,
             RANK0,
             "no checkpoint, step 0, position 0",
-            "no checkpoint: weights not loaded, step 2, position 16",
+            f"no checkpoint: weights not loaded, step {step}, position {position}",
         )
     ]
 
@@ -149,6 +152,17 @@ def test_a_checkpoint_of_an_unknown_parent_is_found(tmp_path: Path, contracts: C
     script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id="downloaded")
     assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
         ("a0001-s000002", 27, RANK0, "downloaded, before step 2", "never written")
+    ]
+
+
+def test_a_parent_that_was_written_later_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A checkpoint names a parent of an earlier step that was recorded only after it."""
+    early: dict[str, Any] = {"checkpoint_id": "early", "step": 3, "parent_checkpoint_id": "late"}
+    late: dict[str, Any] = {"checkpoint_id": "late", "step": 2, "parent_checkpoint_id": "a0001-s000000"}
+    script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, **early)
+    script = edited(script, events.CheckpointWritten, nth=2, **late)
+    assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
+        ("early", 27, RANK0, "late, before step 3", "step 2 in attempt 1")
     ]
 
 
