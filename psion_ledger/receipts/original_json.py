@@ -12,7 +12,8 @@ import re
 
 _space = re.compile(r"[ \t\n\r]*").match
 _plain = re.compile(r'"([^"\\\x00-\x1f]*)"').match
-_STRING = r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"'
+# Possessive, so that a string of megabytes takes no memory for going back.
+_STRING = r'"((?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)"'
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _string = re.compile(_STRING).match
 _number = re.compile(_NUMBER).match

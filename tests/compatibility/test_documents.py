@@ -104,8 +104,6 @@ def test_a_verification_is_shown_to_people(tmp_path: Path) -> None:
         "  expected ok",
         "  found    ReceiptDigestMismatch",
     ]
-    good = psion("verify", *(word for part in files(tmp_path, fixture_documents()).values() for word in part))
-    assert (good.returncode, good.stdout) == (0, f"PASS\n  {STRICTLY}\n")
 
 
 @pytest.mark.parametrize("left_out", [("stage_config",), ("stage_config", "model_descriptor", "tokenized_corpus")])
@@ -125,15 +123,6 @@ def test_the_originals_profile_needs_documents(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
-def test_a_document_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
-    """One line that names the file."""
-    words = files(tmp_path, fixture_documents())
-    missing = tmp_path / "nothing.json"
-    done = psion("verify", *[w for r, part in words.items() if r != "stage_config" for w in part], "--config", missing)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert str(missing) in done.stderr
-
-
 def test_an_input_that_the_original_cannot_read(tmp_path: Path) -> None:
     """A finding of the strict reading; the original's own verdict cannot be had: exit code 2, one line."""
     texts = msgspec.structs.replace(fixture_documents(), sampling_policy=b"{}")
@@ -148,15 +137,9 @@ def test_an_input_that_the_original_cannot_read(tmp_path: Path) -> None:
     assert done.stderr == "psion-ledger: sampling_policy#: the original cannot read this document; give its own text\n"
 
 
-def test_a_receipt_that_nobody_can_read_is_a_finding(tmp_path: Path) -> None:
-    """A key twice whose spelling is half a surrogate pair, in a text that is cut short: found and shown."""
-    texts = msgspec.structs.replace(fixture_documents(), receipt=b'{"\\ud800": 1, "\\ud800": 2, "\xff": ')
-    code, found = verify(tmp_path, texts)
-    assert (code, [(finding["code"], finding["pointer"]) for finding in found["findings"]]) == (
-        1,
-        [("parse", "receipt#"), ("Malformed", "receipt#")],
-    )
-    texts = msgspec.structs.replace(texts, receipt=b'{"\\ud800": 1, "\\ud800": 2}')
+def test_half_a_surrogate_pair_is_shown(tmp_path: Path) -> None:
+    """As a key that stands twice: no UTF-8 has it, and the output is UTF-8."""
+    texts = msgspec.structs.replace(fixture_documents(), receipt=b'{"\\ud800": 1, "\\ud800": 2}')
     code, found = verify(tmp_path, texts)
     assert (code, [(finding["code"], finding["pointer"]) for finding in found["findings"]]) == (
         1,

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from psion_ledger import events
@@ -172,53 +171,29 @@ def test_batches_without_a_loss_are_found(tmp_path: Path, contracts: Contracts) 
 
 
 @pytest.mark.parametrize(
-    ("first", "end", "actual"),
+    ("ranges", "actual"),
     [
-        (5, 8, "positions 0 to 7, 7 in 2 batches of which 2 distinct"),
-        (8, 12, "positions 0 to 11, 8 in 2 batches of which 2 distinct"),
-        (2, 6, "positions 0 to 5, 8 in 2 batches of which 2 distinct"),
-        (0, 4, "positions 0 to 3, 8 in 2 batches of which 1 distinct"),
+        ([(0, 4), (5, 8)], "positions 0 to 7, 7 in 2 batches (2 distinct) of 3 to 4, 1 out of place"),
+        ([(0, 4), (8, 12)], "positions 0 to 11, 8 in 2 batches (2 distinct) of 4 to 4, 0 out of place"),
+        ([(0, 4), (2, 6)], "positions 0 to 5, 8 in 2 batches (2 distinct) of 4 to 4, 1 out of place"),
+        ([(4, 8), (8, 12)], "positions 4 to 11, 8 in 2 batches (2 distinct) of 4 to 4, 0 out of place"),
+        ([(0, 4), (4, 8), (4, 8)], "positions 0 to 7, 12 in 3 batches (2 distinct) of 4 to 4, 0 out of place"),
+        ([(0, 2), (0, 2), (2, 4), (6, 8)], "positions 0 to 7, 8 in 4 batches (3 distinct) of 2 to 2, 0 out of place"),
+        ([(0, 3), (1, 4), (6, 8)], "positions 0 to 7, 8 in 3 batches (3 distinct) of 2 to 3, 1 out of place"),
+        ([(0, 4), (4, 6), (6, 8)], "positions 0 to 7, 8 in 3 batches (3 distinct) of 2 to 4, 0 out of place"),
     ],
+    ids=["gap", "beyond", "overlap", "late", "twice", "twice and a gap", "overlap and a gap", "sizes"],
 )
 def test_positions_with_a_gap_or_an_overlap_are_found(
-    tmp_path: Path, contracts: Contracts, first: int, end: int, actual: str
+    tmp_path: Path, contracts: Contracts, ranges: list[tuple[int, int]], actual: str
 ) -> None:
-    """The second batch of step 1 does not stand at positions 4 to 7."""
-    script = edited(trained_run(contracts), events.BatchReplayed, nth=1, first_position=first, end_position=end)
+    """Step 1 was not made of batches that are one size and take each of its positions once."""
+    script = trained_run(contracts)
+    at = place(script, events.BatchReplayed)
+    made = [batch(contracts, 1, 1, 2, 0, first_position=first, end_position=end) for first, end in ranges]
+    script = [*script[:at], *((RANK0, event) for event in made), *script[at + 2 :]]
     assert findings(tmp_path, script, "positions_tile") == [
-        ("step 1", 16, RANK0, "positions 0 to 7, each once", actual)
-    ]
-
-
-def test_overlapping_batches_that_fill_the_range_are_found(tmp_path: Path, contracts: Contracts) -> None:
-    """Three batches count 8 positions from 0 to 7, of which two are taken twice and two not at all."""
-    script = edited(trained_run(contracts), events.BatchReplayed, first_position=0, end_position=3)
-    script = edited(script, events.BatchReplayed, nth=1, first_position=6, end_position=8)
-    third = msgspec.structs.replace(batch(contracts, 1, 1, 2, 0), first_position=1, end_position=4)
-    script = inserted(script, third, after=events.BatchReplayed, nth=1)
-    assert findings(tmp_path, script, "positions_tile") == [
-        (
-            "step 1",
-            16,
-            RANK0,
-            "positions 0 to 7, each once",
-            "positions 0 to 7, 8 in 3 batches of which 3 distinct",
-        )
-    ]
-
-
-def test_a_batch_recorded_twice_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """The same batch was trained on twice."""
-    again = batch(contracts, 1, 1, 2, 0)
-    script = inserted(trained_run(contracts), again, after=events.BatchReplayed)
-    assert findings(tmp_path, script, "positions_tile") == [
-        (
-            "step 1",
-            16,
-            RANK0,
-            "positions 0 to 7, each once",
-            "positions 0 to 7, 12 in 3 batches of which 2 distinct",
-        )
+        ("step 1", 16, RANK0, "positions 0 to 7, each once, in batches of one size", actual)
     ]
 
 
@@ -229,6 +204,14 @@ def test_ranks_that_disagree_on_the_loss_are_found(
     """The all-reduce gave one rank another number."""
     script = edited(trained_run(contracts, world=2), events.StepCompleted, stream=RANK1, loss_nats=loss)
     assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [("step 1", 18, RANK0, "one loss", actual)]
+
+
+def test_a_step_without_any_loss_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """No rank ever said the loss of step 3."""
+    script = trained_run(contracts, world=2)
+    for stream in (RANK0, RANK1):
+        script = without(script, events.StepCompleted, nth=2, stream=stream)
+    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [("step 3", None, None, "one loss", "none")]
 
 
 def test_a_step_that_one_rank_lacks_is_found(tmp_path: Path, contracts: Contracts) -> None:

@@ -265,13 +265,24 @@ def test_a_batch_that_the_contracts_give_and_training_lacks_is_found(tmp_path: P
     assert findings(tmp_path, script, "replay_here_agrees") == [("position 12", None, None, expected, "no batch")]
 
 
-def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """Training consumed one batch more than the order has."""
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contracts: Contracts, finished: bool) -> None:
+    """Training consumed one batch more than the order has; whether the run is finished makes no difference."""
     here(tmp_path, contracts)
     extra = batch(contracts, 2, 1, 2, 1, first_position=40, end_position=44)
     script = inserted(trained_run(contracts), extra, after=events.BatchReplayed, nth=3)
+    script = script if finished else script[:-1]
     actual = f"step 2 with tokens {training_tokens(contracts, 2, 1)}"
     assert findings(tmp_path, script, "replay_here_agrees") == [("position 40", 21, RANK0, "no such batch", actual)]
+
+
+def test_a_batch_beyond_the_horizon_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A finished run consumed a batch of a step that it never completed."""
+    here(tmp_path, contracts)
+    extra = batch(contracts, 5, 1, 2, 0)
+    script = inserted(trained_run(contracts), extra, after=events.StepCompleted, nth=3)
+    actual = f"step 5 with tokens {extra.token_sha256.hex()}"
+    assert findings(tmp_path, script, "replay_here_agrees") == [("position 32", 34, RANK0, "no such batch", actual)]
 
 
 def test_a_step_in_flight_is_not_replayed_yet(tmp_path: Path, contracts: Contracts) -> None:

@@ -5,9 +5,10 @@
 -- over: batch_rollup
 select 'step ' || b.step as subject, b.seq as event_seq, b.stream,
   coalesce('positions ' || (b.step - 1) * p.global_batch_sequences || ' to ' || (b.step * p.global_batch_sequences - 1)
-    || ', each once', 'null') as expected,
+    || ', each once, in batches of one size', 'null') as expected,
   'positions ' || b.first_position || ' to ' || (b.end_position - 1) || ', ' || b.positions || ' in ' || b.batches
-    || ' batches of which ' || b.batches_distinct || ' distinct' as actual
+    || ' batches (' || b.batches_distinct || ' distinct) of ' || b.size_min || ' to ' || b.size_max || ', ' || b.misaligned
+    || ' out of place' as actual
 from batch_rollup as b
 left join sampling_plan as p on true
 where b.first_position is distinct from (b.step - 1) * p.global_batch_sequences
