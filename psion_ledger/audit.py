@@ -161,6 +161,8 @@ def _judged(run: Run, results: list[LawResult], require: Level, *, selected: boo
     status = {result.name: result.status for result in results}
     if not selected and not finished and not damaged and require != "intact":
         unproven.append(f"the run is not finished: `{run.command(f'python -m trainer --resume {run.run_id}')}` goes on")
+    torn = [f"{t.path}: {t.damage}" for t in run.record.tails if t.damage is not None and not t.damage.tampered]
+    unproven.extend(f"{line}; `psion-ledger seal {run.run_id}` cuts it there" for line in torn)
     required = [r for r in results if LEVELS.index(r.level) <= LEVELS.index(require)]
     vacuous = [r.name for r in required if r.status == "vacuous"]
     if vacuous:

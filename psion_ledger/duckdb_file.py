@@ -38,12 +38,10 @@ def _fill(con: duckdb.DuckDBPyConnection, run: Run) -> None:
         con.execute(f"create table {kind}__tail as select * from tail")
         con.unregister("tail")
         names = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
-        sources = [f"select * from {kind}__tail"]
-        if (native := relations.native_source(run.record, kind)) is not None:
-            sources.append(native)
+        sources = [f"select * from {kind}__tail", *relations.native_sources(run.record, kind)]
         con.execute(f"create view {kind} as select {names} from ({' union all by name '.join(sources)})")
     _copy(con, "sequence_index", run.con.sql("select * from sequence_index").to_arrow_table())
-    for name in ("ledger_files", "manifest_links", "stream_ranges", "run_identity"):
+    for name in ("ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity"):
         _copy(con, name, run.con.sql(f"select * from {name}").to_arrow_table())
     for view in catalog.views():
         what = "table" if view.header.get("materialise") == "true" else "view"

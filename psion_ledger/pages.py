@@ -95,8 +95,8 @@ PROMISES = (
         title="The record itself",
         says="No sealed byte has changed, and every stream is whole from its first event to its end.",
         laws=(
-            "files_hold_their_digests", "manifest_is_chained", "streams_are_dense", "streams_open_once",
-            "streams_have_ends", "no_gap_is_recorded",
+            "files_hold_their_digests", "damage_is_a_torn_tail", "manifest_is_chained", "streams_are_dense",
+            "streams_open_once", "streams_have_ends", "no_gap_is_recorded",
         ),
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ Nothing here takes a lock or raises for a violation. The order of reading makes 
 journals first, then the manifest, then forget the frames that were sealed in between.
 """
 
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,14 @@ import msgspec
 from psion_ledger.digest import sha256_file
 from psion_ledger.errors import Unreadable
 from psion_ledger.log import claim, files, manifest
-from psion_ledger.log.frame import Frame, Scan
+from psion_ledger.log.frame import Damage, Frame, Scan
 
 
 class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that the record names, as promised and as found (null: not there). Digests are hex."""
+    """A file that the record names, as promised and as found (null: not there). Digests are hex.
+
+    Of a file that a later compaction made, a record as of an earlier entry holds the events `through_seq` alone.
+    """
 
     path: str
     entry: int | None
@@ -27,6 +31,7 @@ class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
     bytes_actual: int | None
     sha256_expected: str
     sha256_actual: str | None
+    through_seq: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -34,7 +39,7 @@ class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
-    """The unsealed frames of one journal; `damage` says why the journal's bytes were not read to their end."""
+    """The unsealed frames of one journal; `damage` says where and why its bytes were not read to their end."""
 
     path: str
     stream: str
@@ -42,7 +47,7 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
     link_before: bytes
     link_after: bytes
     frames: list[Frame]
-    damage: str | None
+    damage: Damage | None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,19 +66,32 @@ def read(folder: Path, as_of: int | None = None) -> Record:
     claimed, claim_sha256 = claim.read_claim(folder)
     for _ in range(2):
         journals = {} if as_of is not None else _read_journals(folder)
-        known = manifest.read(folder, claim_sha256, as_of)
-        found = [_check(folder, entry, file) for entry in known.entries for file in entry.files]
+        whole = manifest.read(folder, claim_sha256)
+        known = whole if as_of is None else whole.first(as_of)
+        found = _files(folder, whole, known)
         if all(file.sha256_actual is not None for file in found):
             break  # Else a file has gone: a compaction may have replaced it, so look once more.
     if as_of is not None and len(known.entries) < as_of:
         raise Unreadable(f"run {folder.name}: as of {as_of} entries; the manifest holds {len(known.entries)}")
-    sealed = {entry.stream: entry for entry in known.entries}
+    paths = list(journals)
     tails = [
         tail
-        for path, data in journals.items()
-        if (tail := _tail(folder, path, data, sealed.get(path.parent.name))) is not None
+        for path, following in zip_longest(paths, paths[1:])
+        if (tail := _tail(folder, path, journals[path], following, known)) is not None
     ]
     return Record(folder=folder, claim=claimed, manifest=known, files=found, tails=tails, as_of=as_of)
+
+
+def _files(folder: Path, whole: manifest.Manifest, known: manifest.Manifest) -> list[LedgerFile]:
+    """The files that hold the events of `known`'s entries: those of the entries that stand in the `whole` manifest,
+    which may be compacted ones that reach further."""
+    through = {entry.stream: entry.last_seq for entry in sorted(known.entries, key=lambda entry: entry.last_seq)}
+    return [
+        _check(folder, entry, file, None if entry.last_seq <= through[entry.stream] else through[entry.stream])
+        for entry in whole.current()
+        if entry.first_seq <= through.get(entry.stream, -1)
+        for file in entry.files
+    ]
 
 
 def _read_journals(folder: Path) -> dict[Path, bytes]:
@@ -86,14 +104,16 @@ def _read_journals(folder: Path) -> dict[Path, bytes]:
     return journals
 
 
-def _tail(folder: Path, path: Path, data: bytes, sealed: manifest.Entry | None) -> Tail | None:
+def _tail(folder: Path, path: Path, data: bytes, following: Path | None, known: manifest.Manifest) -> Tail | None:
     """What of a journal is not sealed. A journal is sealed whole or not at all."""
     name = path.relative_to(folder).as_posix()
-    scan = Scan(data, name)
-    if sealed is not None and sealed.last_seq >= scan.header.first_seq:
+    following_seq = files.first_seq(following) if following and following.parent == path.parent else None
+    scan = Scan(data, name, following_seq)
+    last = known.last_of(path.parent.name)
+    if last is not None and last.last_seq >= scan.header.first_seq:
         return None
     frames = [frame for frame, _ in scan]
-    if not frames:
+    if not frames and scan.damage is None:
         return None
     return Tail(
         path=name,
@@ -106,8 +126,8 @@ def _tail(folder: Path, path: Path, data: bytes, sealed: manifest.Entry | None) 
     )
 
 
-def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> LedgerFile:
-    bytes_actual, sha256_actual = measure(folder, file.path)
+def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, through_seq: int | None) -> LedgerFile:
+    bytes_actual, sha256_actual = measure(folder, file.path, file.bytes)
     return LedgerFile(
         path=file.path,
         entry=entry.number,
@@ -119,11 +139,15 @@ def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> L
         bytes_actual=bytes_actual,
         sha256_expected=file.sha256,
         sha256_actual=sha256_actual,
+        through_seq=through_seq,
     )
 
 
-def measure(folder: Path, relative: str) -> tuple[int | None, str | None]:
-    """Size and sha256 (hex) of a regular file below `folder`; nulls when there is none. Never leaves the folder."""
+def measure(folder: Path, relative: str, bytes_expected: int | None = None) -> tuple[int | None, str | None]:
+    """Size and sha256 (hex) of a regular file below `folder`; nulls when there is none. Never leaves the folder.
+
+    A file of another size than expected is not read: the size stands in the digest's place.
+    """
     path = folder / relative
     parts = Path(relative).parts
     if not parts or ".." in parts or Path(relative).is_absolute():
@@ -133,6 +157,11 @@ def measure(folder: Path, relative: str) -> tuple[int | None, str | None]:
     if not path.is_file():
         return None, None
     try:
-        return path.stat().st_size, sha256_file(path).hex()
+        bytes_actual = path.stat().st_size
+        if bytes_expected is not None and bytes_actual != bytes_expected:
+            return bytes_actual, f"a file of {bytes_actual} bytes"
+        return bytes_actual, sha256_file(path).hex()
+    except FileNotFoundError:
+        return None, None
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error

@@ -56,7 +56,13 @@ _RANGES_SCHEMA = pa.schema(
     [
         ("stream", pa.string()), ("entry", pa.int64()), ("first_seq", pa.int64()), ("last_seq", pa.int64()),
         ("link_before", pa.string()), ("link_after", pa.string()), ("first_link", pa.string()),
-        ("events", pa.int64()), ("damage", pa.string()),
+        ("events", pa.int64()),
+    ]
+)  # fmt: skip
+_TAILS_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()), ("stream", pa.string()), ("first_seq", pa.int64()), ("damaged_seq", pa.int64()),
+        ("durable_through", pa.int64()), ("damage", pa.string()), ("tampered", pa.bool_()),
     ]
 )  # fmt: skip
 _INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
@@ -70,7 +76,7 @@ def rows(schema: pa.Schema, values: list[Any]) -> pa.Table:
 def identity_of(tail: Tail, record: Record) -> tuple[str, int, int]:
     """Role, attempt and rank of a tail's stream: from its first event, sealed or not."""
     sealed = (e for e in record.manifest.entries if e.stream == tail.stream)
-    unsealed = (t.frames[0].event for t in record.tails if t.stream == tail.stream and t.first_seq == 0)
+    unsealed = (t.frames[0].event for t in record.tails if t.stream == tail.stream and t.first_seq == 0 and t.frames)
     source = next(unsealed, None) or next(sealed, None)
     role, attempt, rank = (getattr(source, name, None) for name in ("role", "attempt", "rank"))
     return (role or "train", attempt or 1, rank or 0)
@@ -91,16 +97,34 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def native_source(record: Record, kind: str) -> str | None:
-    """SQL that scans the sealed files of a kind; None when there is none."""
-    paths = [record.folder / f.path for f in record.files if f.kind == kind and f.holds]
-    listed = ", ".join(quoted(path.absolute()) for path in paths)
-    return f"select * from read_parquet([{listed}])" if paths else None
+def _sealed_paths(record: Record, kind: str) -> list[tuple[int | None, list[Path]]]:
+    """The sealed files of a kind: those that are read whole, then each that is read through a seq alone."""
+    held = [f for f in record.files if f.kind == kind and f.holds]
+    whole = [record.folder / f.path for f in held if f.through_seq is None]
+    parts = [(f.through_seq, [record.folder / f.path]) for f in held if f.through_seq is not None]
+    return [*([(None, whole)] if whole else []), *parts]
 
 
-def sealed_dataset(record: Record, kind: str) -> ds.Dataset | None:
-    paths = [str(record.folder / f.path) for f in record.files if f.kind == kind and f.holds]
-    return ds.dataset(paths, schema=columns.schema(kind), format="parquet") if paths else None
+def _through(source: str, through_seq: int | None) -> str:
+    return f"select * from {source}" + ("" if through_seq is None else f" where seq <= {through_seq}")
+
+
+def native_sources(record: Record, kind: str) -> list[str]:
+    """SQL that scans the sealed files of a kind."""
+    return [
+        _through(f"read_parquet([{', '.join(quoted(path.absolute()) for path in paths)}])", through_seq)
+        for through_seq, paths in _sealed_paths(record, kind)
+    ]
+
+
+def _registered_sources(record: Record, kind: str, con: duckdb.DuckDBPyConnection) -> list[str]:
+    """SQL over the sealed files of a kind as registered Arrow datasets."""
+    sources = []
+    for number, (through_seq, paths) in enumerate(_sealed_paths(record, kind)):
+        name = f"{kind}__sealed_{number}"
+        con.register(name, ds.dataset([str(path) for path in paths], schema=columns.schema(kind), format="parquet"))
+        sources.append(_through(name, through_seq))
+    return sources
 
 
 def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> LedgerFile | None:
@@ -129,7 +153,6 @@ class _Range(msgspec.Struct, frozen=True, kw_only=True):
     link_after: str
     first_link: str
     events: int
-    damage: str | None
 
 
 def _ranges(record: Record) -> list[_Range]:
@@ -139,19 +162,45 @@ def _ranges(record: Record) -> list[_Range]:
         _Range(
             stream=e.stream, entry=e.number, first_seq=e.first_seq, last_seq=e.last_seq, link_before=e.link_before,
             link_after=e.link_after, first_link=first_link(record.claim.run_id, e.stream, nonce).hex(),
-            events=sum(file.rows for file in e.files), damage=None,
+            events=sum(file.rows for file in e.files),
         )
         for e in record.manifest.entries
+        if e.type == "seal"  # A compaction moves no border: the ranges, and their order, stay those that were sealed.
     ]  # fmt: skip
     unsealed = [
         _Range(
             stream=t.stream, entry=None, first_seq=t.first_seq, last_seq=t.first_seq + len(t.frames) - 1,
             link_before=t.link_before.hex(), link_after=t.link_after.hex(),
-            first_link=first_link(record.claim.run_id, t.stream, nonce).hex(), events=len(t.frames), damage=t.damage,
+            first_link=first_link(record.claim.run_id, t.stream, nonce).hex(), events=len(t.frames),
         )
         for t in record.tails
+        if t.frames
     ]  # fmt: skip
     return sealed + unsealed
+
+
+class _JournalTail(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    stream: str
+    first_seq: int
+    damaged_seq: int | None
+    durable_through: int | None
+    damage: str | None
+    tampered: bool
+
+
+def _journal_tails(record: Record) -> list[_JournalTail]:
+    tails = [(tail, tail.damage) for tail in record.tails]
+    return [
+        _JournalTail(
+            path=tail.path, stream=tail.stream, first_seq=tail.first_seq,
+            damaged_seq=None if damage is None else damage.seq,
+            durable_through=None if damage is None else damage.durable_through,
+            damage=None if damage is None else damage.what,
+            tampered=damage is not None and damage.tampered,
+        )
+        for tail, damage in tails
+    ]  # fmt: skip
 
 
 class _Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,16 +226,8 @@ def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
     for kind in KINDS:
         con.register(f"{kind}__tail", tail_table(record, kind))
         visible = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
-        sources = [f"select * from {kind}__tail"]
-        if native:
-            source = native_source(record, kind)
-        elif (dataset := sealed_dataset(record, kind)) is not None:
-            con.register(f"{kind}__sealed", dataset)
-            source = f"select * from {kind}__sealed"
-        else:
-            source = None
-        if source is not None:
-            sources.append(source)
+        sealed = native_sources(record, kind) if native else _registered_sources(record, kind, con)
+        sources = [f"select * from {kind}__tail", *sealed]
         con.execute(f"create temp view {kind} as select {visible} from ({' union all by name '.join(sources)})")
     index = sequence_index_file(record, con)
     _relate_index(con, record, index, native)
@@ -194,6 +235,7 @@ def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
     con.register("ledger_files", rows(_FILES_SCHEMA, found))
     con.register("manifest_links", rows(_LINKS_SCHEMA, _links(record)))
     con.register("stream_ranges", rows(_RANGES_SCHEMA, _ranges(record)))
+    con.register("journal_tails", rows(_TAILS_SCHEMA, _journal_tails(record)))
     con.register("run_identity", pa.table({"run_id": [record.claim.run_id], "nonce": [record.claim.nonce]}))
     return con
 

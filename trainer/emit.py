@@ -20,7 +20,6 @@ from torch import Tensor
 from psion_ledger import __version__, contracts, digest, events, log
 from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.ledger import Run
-from psion_ledger.log.segment import seal_in_child
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts.verify import record_receipt
 from psion_ledger.record import read
@@ -159,7 +158,7 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
     """
     folder = log.find_run(ledger, run_id)
     log.refuse_if_live(folder)
-    seal_in_child(folder)
+    log.seal_in_child(folder)
     record = read(folder)
     if broken := [file.path for file in record.files if not file.holds]:
         raise CannotDecide(f"run {run_id}: {broken[0]} is missing or damaged; restore it, then resume the run")
@@ -393,9 +392,9 @@ def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
     """
     if not past.stage_completed:
         recorder.writer.rotate()
-        seal_in_child(recorder.run)
+        log.seal_in_child(recorder.run)
         equal = [_replay_in_child(recorder.run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
-        seal_in_child(recorder.run)
+        log.seal_in_child(recorder.run)
         if not all(equal):
             return
         if not past.receipt_recorded:
@@ -403,7 +402,7 @@ def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
         complete_stage(recorder.run, recorder.writer)
     recorder.run_finished()
     recorder.writer.close()
-    seal_in_child(recorder.run)
+    log.seal_in_child(recorder.run)
 
 
 def _replay_in_child(run: Path, corpus: Path) -> bool:

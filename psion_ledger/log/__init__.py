@@ -3,20 +3,24 @@
 from typing import Any
 
 from psion_ledger.log.claim import check_run_id, claim_attempt, create_run, find_run, read_claim, run_ids
-from psion_ledger.log.journal import Writer, open_writer, stream_name
-from psion_ledger.log.recovery import add_sequence_index, previous_ends, refuse_if_live
+from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer, stream_name
+from psion_ledger.log.liveness import refuse_if_live
+from psion_ledger.log.recovery import add_sequence_index, previous_ends
+from psion_ledger.log.sealer import seal_in_child
 
 
 def __getattr__(name: str) -> Any:
     # Sealing needs pyarrow, which costs tenths of a second; a writer does not.
-    if name in ("seal_run", "seal_in_child"):
-        from psion_ledger.log import segment
+    if name == "seal_run":
+        from psion_ledger.log.segment import seal_run
 
-        return getattr(segment, name)
+        return seal_run
     raise AttributeError(name)
 
 
 __all__ = [
+    "NOT_RECORDED",
+    "OnFailure",
     "Writer",
     "add_sequence_index",
     "check_run_id",
@@ -28,5 +32,6 @@ __all__ = [
     "read_claim",
     "refuse_if_live",
     "run_ids",
+    "seal_in_child",
     "stream_name",
 ]

@@ -1,4 +1,4 @@
-"""`python -m psion_ledger.log RUN_FOLDER`: seal what can be sealed. A writer hands its journals to this process."""
+"""`python -m psion_ledger.log RUN_FOLDER [STREAM]`: seal what can be sealed. A writer hands its journals to this."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from psion_ledger.log.segment import seal_run
 
 def main() -> int:
     try:
-        sealed = seal_run(Path(sys.argv[1]))
+        sealed = seal_run(Path(sys.argv[1]), *sys.argv[2:3])
     except (LedgerError, OSError) as error:
         print(error, file=sys.stderr)
         return getattr(error, "exit_code", 3)

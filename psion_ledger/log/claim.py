@@ -12,20 +12,29 @@ import msgspec
 
 from psion_ledger.digest import sha256
 from psion_ledger.errors import BadRunId, NewerFormat, NoSuchRun, Unreadable, UsageError
-from psion_ledger.log import files
+from psion_ledger.log import canonical, files
 
 FORMAT_VERSION = 1
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The CLAIM file. `nonce` (16 bytes, hex) keeps two runs of one name apart; `sha256` is of the file's bytes."""
+    """The CLAIM file. `nonce` (16 bytes, hex) keeps two runs of one name apart."""
 
     format: Literal["psion-ledger"]
     format_version: int
     run_id: str
     nonce: str
     created_at_ns: int
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`attempts/<n>.json`: which process began training for the nth time."""
+
+    pid: int
+    host: str
+    boot_id: str
+    started_at_ns: int
 
 
 class _Version(msgspec.Struct):
@@ -43,8 +52,10 @@ def check_run_id(run_id: str) -> str:
 def create_run(ledger: Path, run_id: str) -> Path:
     """Make the run's folder and CLAIM, durable on return; refused when the run exists."""
     run = ledger / check_run_id(run_id)
+    ledger_is_new = not ledger.is_dir()
     for folder in (ledger, run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
         files.make_folder(folder)
+    scratch = files.scratch_path(run)
     claim = Claim(
         format="psion-ledger",
         format_version=FORMAT_VERSION,
@@ -52,12 +63,12 @@ def create_run(ledger: Path, run_id: str) -> Path:
         nonce=secrets.token_hex(16),
         created_at_ns=time.time_ns(),
     )
-    try:
-        files.write_durable(run / "CLAIM", msgspec.json.encode(claim), b"\n")
-    except FileExistsError:
-        raise UsageError(f"run {run_id} exists in {ledger}: choose another id, or resume it") from None
-    files.sync_folder(run)
+    files.write_durable(scratch, canonical.encode(claim)[0])
+    if not files.publish(scratch, run / "CLAIM"):
+        raise UsageError(f"run {run_id} exists in {ledger}: choose another id, or resume it")
     files.sync_folder(ledger)
+    if ledger_is_new:
+        files.sync_folder(ledger.absolute().parent)
     return run
 
 
@@ -93,7 +104,7 @@ def read_claim(run: Path) -> tuple[Claim, bytes]:
         version = msgspec.json.decode(data, type=_Version).format_version
         if version > FORMAT_VERSION:
             raise NewerFormat(f"{path}: format {version}; this version reads {FORMAT_VERSION}: upgrade")
-        claim = msgspec.json.decode(data, type=Claim)
+        claim, _ = canonical.decode(data, Claim)
     except FileNotFoundError:
         raise NoSuchRun(f"{run}: no CLAIM, so no run") from None
     except files.UNDECODABLE as error:
@@ -111,18 +122,11 @@ def _refuse_links(run: Path) -> None:
 
 def claim_attempt(run: Path) -> int:
     """Take the next attempt number, durably; rank 0 calls it once for each start of training."""
-    owner = msgspec.json.encode(
-        {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "boot_id": _boot_id(),
-            "started_at_ns": time.time_ns(),
-        }
-    )
+    owner = Attempt(pid=os.getpid(), host=socket.gethostname(), boot_id=_boot_id(), started_at_ns=time.time_ns())
     attempt = 1
     while True:
         scratch = files.scratch_path(run)
-        files.write_durable(scratch, owner, b"\n")
+        files.write_durable(scratch, canonical.encode(owner)[0])
         if files.publish(scratch, run / "attempts" / f"{attempt}.json"):
             return attempt
         attempt += 1

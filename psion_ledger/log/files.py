@@ -54,14 +54,24 @@ def read_regular(path: Path, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
         return file.read(bytes_max + 1)
 
 
-def write_durable(path: Path, *chunks: bytes) -> None:
-    """Create `path` (it must not exist) with these bytes, synced."""
+def first_seq(journal: Path) -> int:
+    """The first seq of a journal, by its name."""
+    return int(journal.stem) if journal.stem.isdecimal() else 0
+
+
+def write_durable(path: Path, data: bytes | memoryview) -> None:
+    """Create `path` (it must not exist) with these bytes, synced; what could not be written whole is not left there."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-        file.flush()
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
         os.fsync(fd)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
 
 
 def scratch_path(run: Path) -> Path:
@@ -71,12 +81,17 @@ def scratch_path(run: Path) -> Path:
 
 
 def publish(scratch: Path, final: Path) -> bool:
-    """Give a synced file its name, durably; False when the name is taken. The scratch name goes away in either case."""
+    """Give a synced file its name, durably; False when the name is taken. The scratch name goes away in either case.
+
+    The folder is synced even then: who finds the name taken may rest on it, and the one who took it may not have
+    come to its own sync yet.
+    """
     try:
         os.link(scratch, final, follow_symlinks=False)
+        taken = False
     except FileExistsError:
-        return False
+        taken = True
     finally:
         scratch.unlink()
     sync_folder(final.parent)
-    return True
+    return not taken

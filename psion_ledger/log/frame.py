@@ -6,6 +6,7 @@ leaf, and stands in the next frame: no frame can be changed, moved or left out w
 The first previous link binds the stream to its run. A header has the same envelope behind a magic number.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
 
 
 encode = msgspec.msgpack.Encoder().encode
+# How every body begins: an array of five, seq, the time as eight bytes, 32 bytes of link.
+_INTEGER = rb"(?:[\x00-\x7f]|\xcc.|\xcd.{2}|\xce.{4}|\xcf.{8})"
+_BODY_START = re.compile(rb"\x95(?=" + _INTEGER + rb"\xcf.{8}\xc4\x20)", re.DOTALL)
 decode_event = msgspec.msgpack.Decoder(Event).decode
 _decode_frame = msgspec.msgpack.Decoder(Frame).decode
 _decode_header = msgspec.msgpack.Decoder(Header).decode
@@ -66,6 +70,8 @@ def _body_at(data: bytes, offset: int) -> bytes | str:
     if offset + ENVELOPE.size > len(data):
         return "cut inside a frame's length"
     length, crc = ENVELOPE.unpack_from(data, offset)
+    if length == 0:
+        return "zeros in a frame's place"  # Whose crc32 would be right: what a power loss leaves of unwritten pages.
     if length > FRAME_BYTES_MAX:
         return f"a frame claims {length:,} bytes"
     body = data[offset + ENVELOPE.size : offset + ENVELOPE.size + length]
@@ -90,15 +96,39 @@ def read_header(data: bytes, file: object) -> tuple[Header, int]:
     return header, len(MAGIC) + ENVELOPE.size + len(body)
 
 
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the whole frames of a journal end before its bytes do: `seq` is the first event that cannot be read.
+
+    `durable_through` is the highest watermark of any frame that survived behind the damage (-1 for none). An event
+    at or below it was synced, and no crash tears what was synced; nor does a crash leave a whole frame, its crc32
+    right, that does not follow. Either was `tampered` with. All else is a torn tail, such as a power loss leaves.
+    """
+
+    offset: int
+    seq: int
+    what: str
+    durable_through: int
+    tampered: bool
+
+    def __str__(self) -> str:
+        where = f"{self.what} at seq {self.seq}, byte {self.offset}"
+        return f"{where}: changed after it was written" if self.tampered else f"torn: {where}"
+
+
 class Scan:
     """Walks the whole frames of a journal's bytes. After the walk, `end` is the offset behind the last whole
-    frame, `link` its link, and `damage` says why the walk stopped short of the data's end (None: it did not)."""
+    frame, `link` its link, and `damage` says why the walk stopped short of the data's end (None: it did not).
 
-    def __init__(self, data: bytes, file: object) -> None:
+    `following_seq` is the first seq of the stream's next journal, if there is one: a journal is synced before its
+    successor has a name, so everything below that seq was durable.
+    """
+
+    def __init__(self, data: bytes, file: object, following_seq: int | None = None) -> None:
         self.header, self.end = read_header(data, file)
         self.link = self.header.link_before
-        self.damage: str | None = None
+        self.damage: Damage | None = None
         self._data = data
+        self._known_durable = NOTHING_DURABLE if following_seq is None else following_seq - 1
 
     def __iter__(self) -> Iterator[tuple[Frame, bytes]]:
         """Pairs of a frame and its link, in order of seq."""
@@ -106,17 +136,44 @@ class Scan:
         while self.end < len(self._data):
             body = _body_at(self._data, self.end)
             if isinstance(body, str):
-                self.damage = body
+                self._stop(seq, body, tampered=False)
                 return
             try:
                 frame = _decode_frame(body)
             except UNDECODABLE as error:
-                self.damage = f"no event: {error}"
+                self._stop(seq, f"no event: {error}", tampered=True)
                 return
             if frame.seq != seq or frame.previous_link != self.link:
-                self.damage = f"seq {frame.seq} does not follow seq {seq - 1}: the chain is broken"
+                self._stop(seq, f"seq {frame.seq} does not follow: the chain is broken", tampered=True)
                 return
             self.link = leaf_hash(body)
             self.end += ENVELOPE.size + len(body)
             seq += 1
             yield frame, self.link
+        if seq <= self._known_durable:
+            self._stop(seq, "the journal ends", tampered=True)
+
+    def _stop(self, seq: int, what: str, *, tampered: bool) -> None:
+        survivors = max((f.durable_through for f in self._survivors()), default=NOTHING_DURABLE)
+        durable = max(survivors, self._known_durable)
+        self.damage = Damage(
+            offset=self.end, seq=seq, what=what, durable_through=durable, tampered=tampered or seq <= durable
+        )
+
+    def _survivors(self) -> Iterator[Frame]:
+        """The whole frames behind the damage, wherever they begin. Checks no more bytes than a few times the data's,
+        whatever lengths somebody wrote there."""
+        budget_bytes = 4 * len(self._data)
+        for match in _BODY_START.finditer(self._data, self.end + ENVELOPE.size):
+            offset = match.start() - ENVELOPE.size
+            length, crc = ENVELOPE.unpack_from(self._data, offset)
+            body = memoryview(self._data)[match.start() : match.start() + length]
+            if length > min(FRAME_BYTES_MAX, budget_bytes) or len(body) < length:
+                continue
+            budget_bytes -= length
+            if zlib.crc32(body) != crc:
+                continue
+            try:
+                yield _decode_frame(body)
+            except UNDECODABLE:
+                continue

@@ -2,27 +2,32 @@
 
 `emit` returns after one write(2): the event survives SIGKILL (accepted). A thread syncs every 50 ms; the events
 that others rest on are synced before `emit` returns: they survive power loss (durable). The first write or
-sync that fails poisons the writer, because after a failed sync the kernel may have dropped what it said it kept.
+sync that fails poisons the writer, because after a failed sync the kernel may have dropped what it said it kept:
+the writer then raises, or lets training go on without a record, and says so in a stream of its own at the end.
 """
 
 import fcntl
 import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import msgspec
 
 from psion_ledger import events
 from psion_ledger.digest import leaf_hash
-from psion_ledger.errors import EventRefused, UsageError, WriterBusy, WriterFailed
+from psion_ledger.errors import EventRefused, LedgerError, WriterBusy, WriterFailed
 from psion_ledger.log import claim, files, frame
+from psion_ledger.log.liveness import refuse_existing
+from psion_ledger.log.sealer import Sealer
 
 ROTATE_AT_BYTES = 64 << 20
 SYNC_EVERY_S = 0.05
+NOT_RECORDED = -1
+OnFailure = Literal["raise", "detach"]
 _DURABLE_ON_RETURN = (
     events.StreamOpened, events.RunStarted, events.AttemptStarted, events.ContractDeclared, events.StageStarted,
     events.StageCompleted, events.StageAdvanced, events.CheckpointWritten, events.CheckpointLoaded,
@@ -41,9 +46,13 @@ def open_writer(
     run: Path,
     opened: events.StreamOpened,
     stream: str | None = None,
-    on_rotated: Callable[[Path], object] | None = None,
+    on_failure: OnFailure = "raise",
 ) -> "Writer":
-    """Begin a new stream with `opened` as its seq 0. `on_rotated(run)` is called whenever a full journal was left.
+    """Begin a new stream with `opened` as its seq 0. Full journals are sealed by a process of their own.
+
+    `on_failure` says what a write or sync that fails does: raise WriterFailed, then and ever after, or detach the
+    writer, whose emit then returns NOT_RECORDED. What was not recorded is counted, and `close` tries to say so in a
+    new stream; a run that lacks a stream's end, or has such a gap, never passes an audit.
 
     Raises WriterBusy when a live process holds the stream, UsageError when the stream exists already, WriterFailed
     when it cannot be written.
@@ -54,9 +63,9 @@ def open_writer(
         files.make_folder(folder.parent)
         folder.mkdir(mode=0o700)
         files.sync_folder(folder.parent)
-        writer = Writer(run, name, on_rotated)
+        writer = Writer(run, name, opened, on_failure)
     except FileExistsError:
-        _refuse_existing(folder)
+        refuse_existing(folder)
     except OSError as error:
         raise WriterFailed(
             f"run {run.name}, stream {name}: cannot be opened: {error.strerror or error}; free the disk and try again"
@@ -69,47 +78,16 @@ def open_writer(
     return writer
 
 
-def _refuse_existing(folder: Path) -> NoReturn:
-    for path in sorted(folder.glob("*.wal")):
-        if holder := live_holder(path):
-            raise WriterBusy(
-                f"stream {folder.name}: another process writes it ({holder}); stop it or start a new attempt"
-            )
-    raise UsageError(f"stream {folder.name} exists and its writer is gone: start a new attempt")
-
-
-def live_holder(path: Path) -> str | None:
-    """Who holds a journal's lock, as its stream's first event says; None when its writer, or the file, is gone."""
-    try:
-        fd = files.open_regular(path)
-    except FileNotFoundError:
-        return None
-    try:
-        # Shared, so that two who look at once do not take each other for the writer.
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _opener(path.with_name(f"{0:012}.wal"))
-    finally:
-        os.close(fd)
-    return None
-
-
-def _opener(path: Path) -> str:
-    try:
-        first = next(iter(frame.Scan(files.read_regular(path, files.JOURNAL_BYTES_MAX), path)), None)
-    except FileNotFoundError:
-        return "a process whose first journal is sealed already"
-    opened = first[0].event if first else None
-    return f"pid {opened.pid} on {opened.host}" if isinstance(opened, events.StreamOpened) else "a process"
-
-
 class Writer:
     """Threads may share it; a fork's child may not: there it is dead and raises."""
 
-    def __init__(self, run: Path, stream: str, on_rotated: Callable[[Path], object] | None) -> None:
+    def __init__(self, run: Path, stream: str, opened: events.StreamOpened, on_failure: OnFailure) -> None:
         self.run, self.stream = run, stream
         self._claim, _ = claim.read_claim(run)
-        self._on_rotated = on_rotated
+        self._opened, self._on_failure = opened, on_failure
+        self._sealer = Sealer(run, stream)
+        self._lost_events = 0
+        self._closed = False
         self._seq = 0
         self._link = frame.first_link(self._claim.run_id, stream, bytes.fromhex(self._claim.nonce))
         self._durable_through = frame.NOTHING_DURABLE
@@ -126,8 +104,18 @@ class Writer:
         """Append one event and return its seq; on return it is accepted, and durable if others rest on its kind.
 
         Raises EventRefused when the event breaks its own schema (nothing was written), WriterFailed after the
-        first failed write or sync.
+        first failed write or sync. A detached writer returns NOT_RECORDED instead.
         """
+        try:
+            return self._append(event)
+        except WriterFailed:
+            if self._on_failure == "raise" or self._closed:
+                raise
+            with self._lock:
+                self._lost_events += 1
+            return NOT_RECORDED
+
+    def _append(self, event: events.Event) -> int:
         try:
             # Struct constructors validate nothing: what the decoder lets through is what is written.
             event = frame.decode_event(frame.encode(event))
@@ -160,11 +148,14 @@ class Writer:
         except OSError as error:
             self._poison("write", error)
 
-    def _poison(self, what: str, error: OSError) -> NoReturn:
+    def _poison(self, what: str, error: OSError | LedgerError) -> NoReturn:
+        reason = getattr(error, "strerror", None) or error
         self._failure = (
-            f"run {self.run.name}, stream {self.stream}, seq {self._seq}: {what} failed: {error.strerror or error}; "
+            f"run {self.run.name}, stream {self.stream}, seq {self._seq}: {what} failed: {reason}; "
             "what was accepted before is kept: free the disk and resume the run"
         )
+        if self._on_failure == "detach":
+            print(f"psion-ledger: {self._failure}; training goes on and is not recorded", file=sys.stderr)
         raise WriterFailed(self._failure) from error
 
     def sync(self) -> None:
@@ -213,16 +204,16 @@ class Writer:
                 raise WriterBusy(f"stream {self.stream}: another process writes it")
         except BaseException:
             os.close(fd)
+            scratch.unlink(missing_ok=True)
             raise
         return fd, len(header)
 
     def _rotate_full(self) -> None:
         with self._sync_lock, self._lock:
-            if self._bytes < ROTATE_AT_BYTES:
+            if self._bytes < ROTATE_AT_BYTES or self._failure is not None:
                 return  # Another thread was first.
             self._rotate_locked()
-        if self._on_rotated is not None:
-            self._on_rotated(self.run)
+            self._sealer.journal_left()
 
     def _rotate_locked(self) -> None:
         # Under both locks: no sync may run on a descriptor that is being closed.
@@ -230,13 +221,13 @@ class Writer:
             os.fsync(self._fd)
             self._durable_through = self._seq - 1
             following = self._begin_journal()
-        except OSError as error:
+        except (OSError, WriterBusy) as error:
             self._poison("rotation", error)
         os.close(self._fd)
         self._fd, self._bytes = following
 
     def rotate(self) -> None:
-        """Leave the journal written so far to the sealer and go on in a new one."""
+        """Leave the journal written so far to whoever seals next, and go on in a new one."""
         with self._sync_lock, self._lock:
             if self._failure is not None:
                 raise WriterFailed(self._failure)
@@ -247,12 +238,34 @@ class Writer:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
+        failed_before = self._failure is not None
         try:
-            if self._failure is None:
+            if not failed_before:
                 self.sync()
+        except WriterFailed:
+            if self._on_failure == "raise":
+                raise
         finally:
+            reason = None if self._closed else self._failure
+            self._closed = True
             with self._sync_lock, self._lock:
                 self._let_go(f"stream {self.stream} is closed")
+            self._sealer.wait()
+        if reason is not None and self._on_failure == "detach":
+            self._record_gap(reason)
+
+    def _record_gap(self, reason: str) -> None:
+        """Say in a stream of its own what this one lacks. If even that cannot be written, the stream has no end."""
+        gap = events.GapRecorded(
+            gap_stream=self.stream, after_seq=max(self._seq - 1, 0), events_lost=self._lost_events, reason=reason
+        )
+        opened = msgspec.structs.replace(self._opened, role="verify", previous=[])
+        try:
+            with open_writer(self.run, opened, stream=f"v.gap-{self.stream}") as writer:
+                writer.emit(gap)
+                writer.sync()
+        except (LedgerError, OSError) as error:
+            print(f"psion-ledger: the gap in stream {self.stream} could not be recorded: {error}", file=sys.stderr)
 
     def _let_go(self, why: str) -> None:
         self._failure = self._failure or why
@@ -269,6 +282,7 @@ class Writer:
     def _die_in_child(self) -> None:
         # The parent's thread may have held a lock at the moment of the fork.
         self._lock, self._sync_lock = threading.Lock(), threading.Lock()
+        self._closed = True
         self._let_go(f"stream {self.stream} belongs to the process that forked this one (pid {os.getppid()})")
 
 

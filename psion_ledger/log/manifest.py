@@ -1,18 +1,21 @@
 """The manifest: the append-only list of sealed segments, and the run's only total order.
 
 Entry n is the file `manifest/<n>.json`. It names the sha256 of the entry before (entry 0: of CLAIM) and ends with
-its own, which is over all of the entry before it. Its bytes are canonical: what decodes must re-encode to them.
+its own. A compact entry stands for the entries that it replaces: it holds the same events in fewer files, and says
+where each of the old ranges ended. Nothing is ever taken out of the list.
 """
 
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from psion_ledger.digest import leaf_hash, merkle_root, sha256
+from psion_ledger.digest import leaf_hash, merkle_root
 from psion_ledger.errors import NewerFormat
 from psion_ledger.events import EVENTS_VERSION
-from psion_ledger.log import files
+from psion_ledger.log import canonical, files
 
 
 class SegmentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,11 +28,19 @@ class SegmentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sha256: str
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The events [first_seq, last_seq] of one stream, sealed. Digests are hex; `events_root` is RFC 6962's tree
-    head over the links of the events."""
+class Border(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a range that was sealed as entry `entry` ended within a compacted one, and the link it ended with."""
 
-    type: Literal["seal"]
+    entry: int
+    last_seq: int
+    link_after: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The events [first_seq, last_seq] of one stream, sealed. Digests are hex; `events_root` is RFC 6962's tree
+    head over the links of the events. A compact entry replaces the entries `replaces`."""
+
+    type: Literal["seal", "compact"]
     number: int
     previous_sha256: str
     events_version: int
@@ -43,6 +54,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     link_after: str
     events_root: str
     files: list[SegmentFile]
+    replaces: list[int] = []
+    borders: list[Border] = []
+
+    @property
+    def ends(self) -> list[Border]:
+        """The borders of a compact entry; of a seal entry the only one."""
+        return self.borders or [Border(entry=self.number, last_seq=self.last_seq, link_after=self.link_after)]
 
 
 class Break(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,28 +83,42 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def head(self) -> bytes:
         return merkle_root(self.leaf_hashes)
 
+    def current(self) -> list[Entry]:
+        """The entries that none replaces."""
+        return current(self.entries)
 
-def encode(entry: Entry) -> tuple[bytes, str]:
-    """The entry's file and its own sha256, in hex."""
-    body = msgspec.json.encode(entry)
-    own = sha256(body).hex()
-    return body[:-1] + b',"sha256":"' + own.encode() + b'"}\n', own
+    def last_of(self, stream: str) -> Entry | None:
+        """The entry that holds a stream's last sealed event."""
+        return max((e for e in self.entries if e.stream == stream), key=lambda e: e.last_seq, default=None)
+
+    def first(self, entries_total: int) -> "Manifest":
+        """The manifest as it was when it had this many entries."""
+        broken = self.broken if self.broken is not None and self.broken.number < entries_total else None
+        return Manifest(
+            entries=self.entries[:entries_total],
+            leaf_hashes=self.leaf_hashes[:entries_total],
+            last_sha256=self.last_sha256,
+            broken=broken,
+        )
 
 
-_OWN_BYTES = len(b',"sha256":""}\n') + 64
+def current(entries: Iterable[Entry]) -> list[Entry]:
+    known = list(entries)
+    replaced = {number for entry in known for number in entry.replaces}
+    return [entry for entry in known if entry.number not in replaced]
 
 
 def path_of(run: Path, number: int) -> Path:
     return run / "manifest" / f"{number}.json"
 
 
-def read(run: Path, claim_sha256: bytes, entries_max: int | None = None) -> Manifest:
+def read(run: Path, claim_sha256: bytes) -> Manifest:
     """Walk the chain from CLAIM. A break is a value: a changed, missing or foreign entry ends the walk."""
     entries: list[Entry] = []
     leaves: list[bytes] = []
     previous = claim_sha256.hex()
     broken = None
-    while entries_max is None or len(entries) < entries_max:
+    while True:
         number = len(entries)
         path = path_of(run, number)
         name = f"manifest/{number}.json"
@@ -98,24 +130,60 @@ def read(run: Path, claim_sha256: bytes, entries_max: int | None = None) -> Mani
                 broken = Break(number=number, path=name, expected="present", actual=f"missing, {later[0]} is there")
             break
         try:
-            entry = msgspec.json.decode(data[:-_OWN_BYTES] + b"}", type=Entry)
+            entry, own = canonical.decode(data, Entry)
+        except canonical.NotCanonical as error:
+            broken = Break(number=number, path=name, expected=f"its own sha256 {error.own}", actual="other bytes")
+            break
         except files.UNDECODABLE as error:
             _refuse_newer(data, name)
             broken = Break(number=number, path=name, expected="a manifest entry", actual=str(error))
             break
-        canonical, own = encode(entry)
-        if canonical != data:
-            broken = Break(number=number, path=name, expected=f"its own sha256 {own}", actual="other bytes")
-        elif entry.number != number or entry.previous_sha256 != previous:
-            broken = Break(number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256)
-        if broken is not None:
-            break
         if entry.events_version > EVENTS_VERSION:
             raise NewerFormat(f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade")
+        if entry.number != number or entry.previous_sha256 != previous:
+            broken = Break(number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256)
+        elif misfit := _misfit(entry, entries):
+            broken = Break(number=number, path=name, expected="what the entries that it replaces say", actual=misfit)
+        if broken is not None:
+            break
         entries.append(entry)
         leaves.append(leaf_hash(data))
         previous = own
     return Manifest(entries=entries, leaf_hashes=leaves, last_sha256=previous, broken=broken)
+
+
+def _misfit(entry: Entry, before: list[Entry]) -> str | None:
+    """Why an entry does not stand for those that it replaces; None when it does."""
+    if entry.type == "seal":
+        return "a seal replaces nothing" if entry.replaces or entry.borders else None
+    standing = {e.number: e for e in current(before)}
+    if not entry.replaces or not all(number in standing for number in entry.replaces):
+        return f"replaces {entry.replaces}, which do not all stand there"
+    replaced = [standing[number] for number in entry.replaces]
+    if any((a.stream, a.last_seq + 1) != (b.stream, b.first_seq) for a, b in pairwise(replaced)):
+        return f"replaces {entry.replaces}, which do not follow each other"
+    made = replacing(replaced, entry.files, entry.events_root)
+    same = msgspec.structs.replace(made, number=entry.number, previous_sha256=entry.previous_sha256)
+    if same != entry:
+        return "another range, another identity or other borders"
+    rows_total = sum(file.rows for file in entry.files)
+    return None if rows_total == entry.last_seq - entry.first_seq + 1 else f"{rows_total} rows in all"
+
+
+def replacing(replaced: list[Entry], segment_files: list[SegmentFile], events_root: str) -> Entry:
+    """The compact entry for adjacent ranges of one stream, in their order."""
+    first, last = replaced[0], replaced[-1]
+    return msgspec.structs.replace(
+        first,
+        type="compact",
+        events_version=max(entry.events_version for entry in replaced),
+        last_seq=last.last_seq,
+        link_after=last.link_after,
+        events_root=events_root,
+        files=segment_files,
+        replaces=[entry.number for entry in replaced],
+        borders=[border for entry in replaced for border in entry.ends],
+    )
 
 
 def _refuse_newer(data: bytes, name: str) -> None:
@@ -129,13 +197,22 @@ def _refuse_newer(data: bytes, name: str) -> None:
 
 
 def append(run: Path, claim_sha256: bytes, entry: Entry) -> Entry | None:
-    """Publish `entry` as the next number, durably. None when its range is sealed already: another sealer was first."""
+    """Publish `entry` as the next number, durably. None when another process was first: its range is sealed already,
+    or what it replaces is replaced."""
     while True:
         manifest = read(run, claim_sha256)
-        if any(e.stream == entry.stream and e.last_seq >= entry.first_seq for e in manifest.entries):
+        if entry.type == "seal":
+            last = manifest.last_of(entry.stream)
+            overtaken = last is not None and last.last_seq >= entry.first_seq
+        else:
+            standing = {e.number for e in manifest.current()}
+            overtaken = not standing.issuperset(entry.replaces)
+        if overtaken:
+            # The other's entry may not be durable yet, and the caller drops what it covers.
+            files.sync_folder(run / "manifest")
             return None
         entry = msgspec.structs.replace(entry, number=len(manifest.entries), previous_sha256=manifest.last_sha256)
         scratch = files.scratch_path(run)
-        files.write_durable(scratch, encode(entry)[0])
+        files.write_durable(scratch, canonical.encode(entry)[0])
         if files.publish(scratch, path_of(run, entry.number)):
             return entry

@@ -3,16 +3,9 @@
 from pathlib import Path
 
 from psion_ledger.digest import sha256
-from psion_ledger.errors import Unreadable, WriterBusy
+from psion_ledger.errors import Unreadable
 from psion_ledger.events import StreamEnd
-from psion_ledger.log import claim, files, journal, manifest
-
-
-def refuse_if_live(run: Path) -> None:
-    """Raise WriterBusy when any process still writes this run's journals."""
-    for path in sorted((run / "journal").glob("*/*.wal")):
-        if holder := journal.live_holder(path):
-            raise WriterBusy(f"run {run.name}: {holder} still writes stream {path.parent.name}; stop it first")
+from psion_ledger.log import claim, files, manifest
 
 
 def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:
@@ -20,14 +13,11 @@ def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:
     known = manifest.read(run, claim.read_claim(run)[1])
     if known.broken is not None:
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged: {known.broken.actual}")
-    ends = {
-        entry.stream: StreamEnd(
-            stream=entry.stream, last_seq=entry.last_seq, chain_head=bytes.fromhex(entry.link_after)
-        )
-        for entry in known.entries
-        if entry.attempt == attempt - 1
-    }
-    return [ends[stream] for stream in sorted(ends)]
+    streams = sorted({entry.stream for entry in known.entries if entry.attempt == attempt - 1})
+    ends = [last for stream in streams if (last := known.last_of(stream)) is not None]
+    return [
+        StreamEnd(stream=end.stream, last_seq=end.last_seq, chain_head=bytes.fromhex(end.link_after)) for end in ends
+    ]
 
 
 def add_sequence_index(run: Path, parquet: bytes) -> tuple[str, bytes]:

@@ -5,12 +5,10 @@ before the entry leaves files that nobody names, a crash after it leaves a journ
 """
 
 import gc
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger import events
-from psion_ledger.digest import merkle_root, sha256_file
-from psion_ledger.errors import CannotDecide, Unreadable
-from psion_ledger.log import claim, columns, files, journal, manifest
+from psion_ledger.digest import merkle_root, sha256, sha256_file
+from psion_ledger.errors import Unreadable
+from psion_ledger.log import claim, columns, files, manifest
 from psion_ledger.log.frame import Frame, Scan
+from psion_ledger.log.liveness import live_holder
 
 # Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
 CHUNK_FRAMES = 4096
@@ -37,31 +36,24 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     torn: list[str]
 
 
-def seal_run(run: Path) -> Sealed:
-    """Seal every journal whose writer has rotated away from it, closed it or died, oldest first in each stream."""
+def seal_run(run: Path, stream: str = "*") -> Sealed:
+    """Seal every journal (of one stream, if it is named) that its writer has rotated away from, closed or left dead,
+    oldest first in each stream. Raises CannotDecide for a journal that is damaged where it was durable: it stays."""
     claimed, claim_sha256 = claim.read_claim(run)
     entries: list[manifest.Entry] = []
     torn: list[str] = []
-    for folder in sorted((run / "journal").glob("*")):
-        for path in sorted(folder.glob("*.wal")):
+    for folder in sorted((run / "journal").glob(stream)):
+        paths = sorted(folder.glob("*.wal"))
+        for path, following in zip_longest(paths, paths[1:]):
             try:
-                if journal.live_holder(path) is not None:
+                if live_holder(path) is not None:
                     break
-                sealed = _seal_journal(run, claimed, claim_sha256, path, torn)
+                sealed = _seal_journal(run, claimed, claim_sha256, path, following, torn)
             except FileNotFoundError:
                 continue  # Another sealer was first.
             if sealed is not None:
                 entries.append(sealed)
     return Sealed(entries=entries, torn=torn)
-
-
-def seal_in_child(run: Path) -> None:
-    """Seal in a process of its own, so that the writer's process neither stalls nor grows. Raises CannotDecide."""
-    done = subprocess.run([sys.executable, "-m", "psion_ledger.log", str(run)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise CannotDecide(f"run {run.name}: sealing failed: {done.stderr.strip()}")
-    if done.stderr:
-        print(done.stderr.rstrip(), file=sys.stderr)
 
 
 @contextmanager
@@ -76,10 +68,11 @@ def _collector_off() -> Iterator[None]:
 
 
 def _seal_journal(
-    run: Path, claimed: claim.Claim, claim_sha256: bytes, path: Path, torn: list[str]
+    run: Path, claimed: claim.Claim, claim_sha256: bytes, path: Path, following: Path | None, torn: list[str]
 ) -> manifest.Entry | None:
+    following_seq = None if following is None else files.first_seq(following)
     data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
-    scan = Scan(data, path)
+    scan = Scan(data, path, following_seq)
     header = scan.header
     if (header.run_id, header.stream, header.nonce.hex()) != (
         claimed.run_id,
@@ -90,18 +83,20 @@ def _seal_journal(
     known = manifest.read(run, claim_sha256)
     if known.broken is not None:
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed")
-    before = [e for e in known.entries if e.stream == header.stream]
-    if before and before[-1].last_seq >= header.first_seq:
+    before = known.last_of(header.stream)
+    if before is not None and before.last_seq >= header.first_seq:
+        # Whoever sealed it may not have come to its own sync, and the journal is what could replace the entry.
+        files.sync_folder(run / "manifest")
         path.unlink(missing_ok=True)
         return None
-    if before and before[-1].link_after != header.link_before.hex():
-        raise Unreadable(f"{path}: does not continue {header.stream} as sealed through seq {before[-1].last_seq}")
+    if before is not None and before.link_after != header.link_before.hex():
+        raise Unreadable(f"{path}: does not continue {header.stream} as sealed through seq {before.last_seq}")
     with _collector_off():
-        opened = before[0] if before else None
-        tables, links, identity = _decode(scan, header.stream, opened)
+        tables, links, identity = _decode(scan, header.stream, before)
     if scan.damage is not None:
-        os.truncate(path, scan.end)
-        torn.append(f"{path.relative_to(run)}: cut at byte {scan.end} of {len(data)}: {scan.damage}")
+        if scan.damage.tampered:
+            raise Unreadable(f"{path}: {scan.damage}; restore it from a copy, nothing of it is sealed")
+        torn.append(f"{path.relative_to(run)}: cut at byte {scan.end} of {len(data)}: {scan.damage.what}")
     if not links:
         path.unlink(missing_ok=True)
         return None
@@ -112,7 +107,7 @@ def _seal_journal(
         stream=header.stream, role=role, attempt=attempt, rank=rank,
         first_seq=header.first_seq, last_seq=last_seq,
         link_before=header.link_before.hex(), link_after=links[-1].hex(), events_root=merkle_root(links).hex(),
-        files=[_write(run, kind, table, header.stream, header.first_seq, last_seq) for kind, table in tables],
+        files=[write_segment(run, kind, table, header.stream, header.first_seq, last_seq) for kind, table in tables],
     )  # fmt: skip
     files.sync_folder(run / "segments")
     published = manifest.append(run, claim_sha256, entry)
@@ -162,7 +157,7 @@ def _leaves(field: pa.Field, prefix: str = "") -> Iterator[tuple[str, pa.DataTyp
         yield path, field.type
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
+def parquet_bytes(table: pa.Table) -> pa.Buffer:
     """The one way that the ledger writes Parquet: zstd 3, and the encoding that suits each column.
 
     Statistics are kept for integers that cannot be null, and for nothing else: DuckDB 2.0 answers `is null` wrongly
@@ -176,31 +171,32 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         if pa.types.is_integer(kind) or pa.types.is_floating(kind)
     }
     plain_integers = [f.name for f in table.schema if pa.types.is_integer(f.type) and not f.nullable]
+    out = pa.BufferOutputStream()
     pq.write_table(
         table,
-        path,
+        out,
         compression="zstd",
         compression_level=3,
         use_dictionary=dictionary,
         column_encoding=encodings,
         write_statistics=plain_integers,
     )
+    return out.getvalue()
 
 
-def _write(run: Path, kind: str, table: pa.Table, stream: str, first_seq: int, last_seq: int) -> manifest.SegmentFile:
+def write_segment(
+    run: Path, kind: str, table: pa.Table, stream: str, first_seq: int, last_seq: int
+) -> manifest.SegmentFile:
+    """Give the rows of one kind in a range of a stream their file, durably. The caller syncs the segments' folder."""
     folder = run / "segments" / kind
     files.make_folder(folder)
+    data = parquet_bytes(table)
+    digest = sha256(data).hex()
     scratch = files.scratch_path(run)
-    write_parquet(table, scratch)
-    fd = os.open(scratch, os.O_RDONLY)
-    os.fchmod(fd, 0o600)
-    os.fsync(fd)
-    bytes_total = os.fstat(fd).st_size
-    os.close(fd)
-    digest = sha256_file(scratch).hex()
+    files.write_durable(scratch, data)
     name = f"{stream}-{first_seq:012}-{last_seq:012}-{digest[:16]}.parquet"
     if not files.publish(scratch, folder / name) and sha256_file(folder / name).hex() != digest:
         raise Unreadable(f"{folder / name}: stands where a segment belongs, with other bytes; move it away")
     return manifest.SegmentFile(
-        kind=kind, path=f"segments/{kind}/{name}", rows=table.num_rows, bytes=bytes_total, sha256=digest
+        kind=kind, path=f"segments/{kind}/{name}", rows=table.num_rows, bytes=len(data), sha256=digest
     )

@@ -11,7 +11,9 @@ from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from tests.ledgers import RUN_ID
 
-OF_THE_RECORD = frozenset(("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "run_identity"))
+OF_THE_RECORD = frozenset(
+    ("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity")
+)
 VIEWS = frozenset(view.name for view in catalog.views())
 EVIDENCE = frozenset(evidence.RELATIONS)
 RECORDED = frozenset(KINDS) | OF_THE_RECORD | VIEWS

@@ -17,7 +17,7 @@ from psion_ledger import catalog, relations
 from psion_ledger.digest import sha256
 from psion_ledger.events import KINDS
 from psion_ledger.log import columns
-from psion_ledger.log.segment import write_parquet
+from psion_ledger.log.segment import parquet_bytes
 from psion_ledger.record import read
 
 ROWS = 6
@@ -40,7 +40,7 @@ def segment(path: Path, kind: str, values: dict[str, list[Any]]) -> Path:
     arrays = [
         pa.array(values.get(field.name, [constant(field.type)] * ROWS), field.type) for field in columns.schema(kind)
     ]
-    write_parquet(pa.table(arrays, schema=columns.schema(kind)), path)
+    path.write_bytes(parquet_bytes(pa.table(arrays, schema=columns.schema(kind))))
     return path
 
 

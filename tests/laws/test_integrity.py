@@ -6,16 +6,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from psion_ledger import events
+from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
-from psion_ledger.log import manifest, open_writer, previous_ends, read_claim
+from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends, read_claim
 from tests.laws import SECOND, findings, findings_after, violations
 from tests.ledgers import (
     RANK0,
     RUN_ID,
     checkpoint_id,
     close,
+    declared,
     edited,
     inserted,
     opened,
@@ -41,7 +42,7 @@ def rewritten(folder: Path, kept: list[manifest.Entry]) -> None:
     for path in (folder / "manifest").iterdir():
         path.unlink()
     for number, entry in enumerate(kept):
-        data, own = manifest.encode(msgspec.structs.replace(entry, number=number, previous_sha256=previous))
+        data, own = canonical.encode(msgspec.structs.replace(entry, number=number, previous_sha256=previous))
         manifest.path_of(folder, number).write_bytes(data)
         previous = own
 
@@ -105,7 +106,7 @@ def test_an_edited_manifest_entry_is_found(tmp_path: Path, good: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b'"rank":0', b'"rank":1'))
 
     found = findings_after(tmp_path, good, edit, "manifest_is_chained")
-    _, own = manifest.encode(msgspec.structs.replace(entries(good)[1], rank=1))
+    _, own = canonical.encode(msgspec.structs.replace(entries(good)[1], rank=1))
     assert found == [("manifest/1.json", None, None, f"its own sha256 {own}", "other bytes")]
 
 
@@ -120,7 +121,7 @@ def test_a_missing_manifest_entry_is_found(tmp_path: Path, good: Path) -> None:
 def test_an_entry_that_follows_another_is_found(tmp_path: Path, good: Path) -> None:
     """An entry is edited and its own digest made anew; the entry after it names the old one."""
     changed = msgspec.structs.replace(entries(good)[1], rank=1)
-    data, own = manifest.encode(changed)
+    data, own = canonical.encode(changed)
     found = findings_after(
         tmp_path,
         good,
@@ -289,3 +290,26 @@ def test_a_gap_of_unknown_size_is_found(tmp_path: Path, contracts: Contracts) ->
     assert findings(tmp_path, script, "no_gap_is_recorded") == [
         (RANK0, 2, SECOND, "no gap", "unknown number of events lost after seq 29: the host is gone")
     ]
+
+
+def second_event_changed(folder: Path) -> None:
+    """In the last event of an unsealed journal stands that the second one was synced."""
+    path = folder / "journal" / RANK0 / f"{0:012}.wal"
+    data = bytearray(path.read_bytes())
+    _, first = frame.read_header(bytes(data), path)
+    second = first + 8 + int.from_bytes(data[first : first + 4], "little")
+    data[second + 40] ^= 1
+    path.write_bytes(data)
+
+
+def test_damage_that_no_crash_leaves_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A byte of the second event of an unsealed journal was changed, long after it was synced."""
+    run = log.create_run(tmp_path / "whole", RUN_ID)
+    with log.open_writer(run, opened()) as writer:
+        for event in declared(contracts):
+            writer.emit(event)
+    expected = (
+        f"journal/{RANK0}/{0:012}.wal", 1, RANK0, "whole at seq 1, or torn and never synced",
+        "crc32 differs, durable through seq 4",
+    )  # fmt: skip
+    assert findings_after(tmp_path, run, second_event_changed, "damage_is_a_torn_tail") == [expected]

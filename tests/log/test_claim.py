@@ -1,5 +1,6 @@
 """A run's genesis: its id, its CLAIM, its attempts' numbers; nothing is followed, and nobody else may read."""
 
+import hashlib
 import json
 import os
 import stat
@@ -59,7 +60,7 @@ def test_a_claim_says_what_it_is(tmp_path: Path) -> None:
     """Canonical JSON; the nonce keeps two runs of one name apart."""
     first, second = (log.create_run(tmp_path / name, RUN_ID) / "CLAIM" for name in "ab")
     fields = json.loads(first.read_text())
-    assert list(fields) == ["format", "format_version", "run_id", "nonce", "created_at_ns"]
+    assert list(fields) == ["format", "format_version", "run_id", "nonce", "created_at_ns", "sha256"]
     assert (*list(fields.values())[:3], len(fields["nonce"])) == ("psion-ledger", 1, RUN_ID, 32)
     assert fields["nonce"] != json.loads(second.read_text())["nonce"]
 
@@ -100,7 +101,12 @@ def test_a_damaged_claim_is_unreadable(tmp_path: Path, data: bytes, error: type[
 
 
 def edit_claim(run: Path, **changes: object) -> None:
-    (run / "CLAIM").write_text(json.dumps(json.loads((run / "CLAIM").read_text()) | changes))
+    """As a forger would, who knows that a claim ends with its own digest."""
+    fields = json.loads((run / "CLAIM").read_text()) | changes
+    fields.pop("sha256")
+    body = json.dumps(fields, separators=(",", ":"))
+    own = hashlib.sha256(body.encode()).hexdigest()
+    (run / "CLAIM").write_text(f'{body[:-1]},"sha256":"{own}"}}\n')
 
 
 @pytest.mark.parametrize(

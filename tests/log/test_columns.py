@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from psion_ledger import events
 from psion_ledger.log import columns
 from psion_ledger.log.frame import Frame
-from psion_ledger.log.segment import write_parquet
+from psion_ledger.log.segment import parquet_bytes
 from tests.log.vocabulary import EXAMPLES, bits, events_of
 
 IDENTITY = ("t0002.r00001", "train", 2, 1)
@@ -39,7 +39,7 @@ def expected_rows(made: list[events.Event]) -> list[dict[str, Any]]:
 
 
 def read_back(table: pa.Table, path: Path) -> list[dict[str, Any]]:
-    write_parquet(table, path)
+    path.write_bytes(parquet_bytes(table))
     found: list[dict[str, Any]] = pq.read_table(path, schema=table.schema).to_pylist()
     return found
 
@@ -91,7 +91,7 @@ def test_empty_lists_and_nulls_stay_apart(tmp_path: Path) -> None:
 def test_statistics_stand_on_required_integers_alone(tmp_path: Path, kind: str) -> None:
     """On every top-level integer that cannot be null, and on no other column."""
     table = table_of(kind, [EXAMPLES[kind], EXAMPLES[kind]])
-    write_parquet(table, tmp_path / "a")
+    (tmp_path / "a").write_bytes(parquet_bytes(table))
     group = pq.read_metadata(tmp_path / "a").row_group(0)
     chunks = [group.column(index) for index in range(group.num_columns)]
     expected = [f.name for f in table.schema if pa.types.is_integer(f.type) and not f.nullable]

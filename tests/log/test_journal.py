@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from psion_ledger import events, log
+from psion_ledger import events, log, open_run
 from psion_ledger.errors import EventRefused, UsageError, WriterBusy, WriterFailed
-from psion_ledger.log import frame, journal
+from psion_ledger.log import frame, journal, liveness, sealer
 from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
@@ -153,7 +153,7 @@ if child == 0:
     writer.close()
     os._exit(0)
 os.waitpid(child, 0)
-print(os.getpid(), writer.emit(numbered(1)), log.journal.live_holder(run / "journal" / RANK0 / f"{0:012}.wal"))
+print(os.getpid(), writer.emit(numbered(1)), log.liveness.live_holder(run / "journal" / RANK0 / f"{0:012}.wal"))
 """
     *child, parent = finished(body, run).splitlines()
     pid = parent.split()[0]
@@ -177,7 +177,7 @@ os.wait()
         assert process.stdout is not None
         assert process.stdout.readline() == "forked\n"
         assert process.wait(timeout=60) == -signal.SIGKILL
-        assert journal.live_holder(run / "journal" / RANK0 / f"{0:012}.wal") is None
+        assert liveness.live_holder(run / "journal" / RANK0 / f"{0:012}.wal") is None
 
 
 def test_threads_share_a_writer(run: Path) -> None:
@@ -199,25 +199,37 @@ def test_threads_share_a_writer(run: Path) -> None:
     assert sorted(1000 * n + step for n in range(1, 5) for step in range(100)) == steps
 
 
-def test_a_full_journal_is_left_to_the_sealer(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit the writer goes on in a new journal, says so, and no event is lost or doubled."""
+def test_a_full_journal_is_sealed_by_a_process_of_its_own(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit the writer goes on in a new journal; no event is lost or doubled."""
     monkeypatch.setattr(journal, "ROTATE_AT_BYTES", 1000)
-    told: list[Path] = []
-    with log.open_writer(run, opened(), on_rotated=told.append) as writer:
+    with log.open_writer(run, opened()) as writer:
         for step in range(1, 31):
             writer.emit(numbered(step))
-        journals = sorted(path.name for path in (run / "journal" / RANK0).iterdir())
-        firsts = [int(name.removesuffix(".wal")) for name in journals]
-        assert (0, [run] * (len(firsts) - 1)) == (firsts[0], told)
-        assert len(firsts) > 2
-        sealed = seal_run(run).entries
-        assert list(zip(firsts, [f - 1 for f in firsts[1:]], strict=False)) == [
-            (entry.first_seq, entry.last_seq) for entry in sealed
-        ]
-        writer.emit(numbered(31))
-    (tail,) = read(run).tails
-    assert [firsts[-1], 31] == [tail.first_seq, tail.frames[-1].seq]
-    assert [numbered(n) for n in range(firsts[-1], 32)] == [f.event for f in tail.frames]
+        writer.rotate()
+    seal_run(run)
+    entries = read(run).manifest.entries
+    ranges = [(entry.first_seq, entry.last_seq) for entry in entries]
+    assert len(ranges) > 3
+    assert [0, *(last + 1 for _, last in ranges)] == [*(first for first, _ in ranges), 31]
+    with open_run(run.parent, RUN_ID) as opened_run:
+        steps = opened_run.sql("select step from batch_replayed order by seq").fetchall()
+    assert [(step,) for step in range(1, 31)] == steps
+
+
+def test_a_sealer_that_falls_behind_is_waited_for(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more journals wait than the limit says: the ninth waits for the sealer, and nothing is dropped."""
+    monkeypatch.setattr(sealer, "JOURNALS_AHEAD_MAX", 2)
+    monkeypatch.setattr(journal, "ROTATE_AT_BYTES", 600)
+    most = 0
+    with log.open_writer(run, opened()) as writer:
+        for step in range(1, 41):
+            writer.emit(numbered(step))
+            most = max(most, len(list((run / "journal" / RANK0).iterdir())))
+    # The limit, what the running sealer was started for, and the one being written.
+    assert most <= 2 + 2 + 1
+    seal_run(run)
+    with open_run(run.parent, RUN_ID) as opened_run:
+        assert opened_run.sql("select step from batch_replayed order by seq").fetchall() == [(n,) for n in range(1, 41)]
 
 
 def test_a_rotated_journal_is_synced(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 
 from psion_ledger import log
 from psion_ledger.errors import CannotDecide, NewerFormat, Unreadable
-from psion_ledger.log import claim, frame
-from psion_ledger.log.segment import seal_in_child, seal_run
+from psion_ledger.log import claim, frame, seal_in_child
+from psion_ledger.log import journal as journals
+from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer, start
@@ -253,7 +255,8 @@ def test_a_torn_tail_is_cut_at_the_last_whole_frame(tmp_path: Path) -> None:
         assert [f.seq for f in tail.frames] == [0, 1]
         sealed = seal_run(torn)
         reason = "cut inside a frame's length" if cut < whole + 8 else "cut inside a frame"
-        assert ([f"{JOURNAL}: cut at byte {whole} of {cut}: {reason}"], reason) == (sealed.torn, tail.damage)
+        damage = frame.Damage(offset=whole, seq=2, what=reason, durable_through=-1, tampered=False)
+        assert ([f"{JOURNAL}: cut at byte {whole} of {cut}: {reason}"], damage) == (sealed.torn, tail.damage)
         assert [(entry.first_seq, entry.last_seq) for entry in sealed.entries] == [(0, 1)]
         shutil.rmtree(torn)
 
@@ -302,16 +305,34 @@ def read_entries(run: Path) -> list[str]:
 
 
 def test_a_journal_that_does_not_continue_what_is_sealed_is_refused(tmp_path: Path) -> None:
-    """The middle journal of three is lost: the third is not sealed behind the first."""
+    """The middle journal of three is lost after the first was sealed: the third is not sealed behind it."""
     run = log.create_run(tmp_path, RUN_ID)
     with log.open_writer(run, opened()) as writer:
+        writer.rotate()
+        seal_run(run)
         for step in (1, 2):
-            writer.rotate()
             writer.emit(numbered(step))
+            writer.rotate()
+        writer.emit(numbered(3))
     (run / f"journal/{RANK0}/{1:012}.wal").unlink()
     with pytest.raises(Unreadable, match=f"{2:012}.wal: does not continue {RANK0} as sealed through seq 0"):
         seal_run(run)
     assert read_entries(run) == ["0.json"]
+
+
+def test_a_journal_that_lacks_what_its_successor_continues_is_refused(tmp_path: Path) -> None:
+    """It was synced before the next one had a name, so that no crash shortened it: nothing is sealed or deleted."""
+    run = log.create_run(tmp_path, RUN_ID)
+    with log.open_writer(run, opened()) as writer:
+        whole = (run / JOURNAL).stat().st_size
+        writer.emit(numbered(1))
+        writer.rotate()
+        writer.emit(numbered(2))
+    os.truncate(run / JOURNAL, whole)
+    said = f"{JOURNAL}: the journal ends at seq 1, byte {whole}: changed after it was written; restore it"
+    with pytest.raises(Unreadable, match=said):
+        seal_run(run)
+    assert (read_entries(run), len(list((run / JOURNAL).parent.iterdir()))) == ([], 2)
 
 
 def test_a_stream_that_does_not_begin_is_refused(tmp_path: Path) -> None:
@@ -514,7 +535,8 @@ def test_a_frame_whose_text_is_not_utf8_is_damage(tmp_path: Path) -> None:
         file.write(frame.enveloped(body))
     (tail,) = read(run).tails
     assert [f.seq for f in tail.frames] == [0, 1, 2, 3]
-    assert (tail.damage or "").startswith("no event: ")
+    assert tail.damage is not None
+    assert (tail.damage.seq, tail.damage.tampered, tail.damage.what[:10]) == (4, True, "no event: ")
 
 
 @pytest.mark.parametrize(
@@ -542,4 +564,46 @@ def test_a_chain_that_does_not_hold_ends_what_is_read(tmp_path: Path, change: st
     (run / JOURNAL).write_bytes(head + b"".join(map(frame.enveloped, forged)))
     (tail,) = read(run).tails
     assert [f.seq for f in tail.frames] == list(range(kept))
-    assert (tail.damage or "").endswith("the chain is broken")
+    assert tail.damage is not None
+    assert (kept, True) == (tail.damage.seq, tail.damage.tampered)
+    assert tail.damage.what.endswith("does not follow: the chain is broken")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "zeros", "cut out"])
+def test_damage_below_a_surviving_watermark_is_no_torn_tail(tmp_path: Path, damage: str) -> None:
+    """Seq 1 was synced, as the frame of seq 3 says: nothing is sealed, nothing is deleted, the journal is named."""
+    run = log.create_run(tmp_path, RUN_ID)
+    with log.open_writer(run, opened()) as writer:
+        first = (run / JOURNAL).stat().st_size
+        writer.emit(numbered(1))
+        end = (run / JOURNAL).stat().st_size
+        writer.sync()
+        for step in (2, 3):
+            writer.emit(numbered(step))
+    data = (run / JOURNAL).read_bytes()
+    changed = {"flipped": bytes([data[first + 20] ^ 1]), "zeros": bytes(end - first - 20), "cut out": b""}[damage]
+    behind = first + 21 if damage == "flipped" else end
+    (run / JOURNAL).write_bytes(data[: first + 20] + changed + data[behind:])
+    said = f"at seq 1, byte {first}: changed after it was written; restore it from a copy, nothing of it is sealed"
+    before = contents(run)
+    with pytest.raises(Unreadable, match=said):
+        seal_run(run)
+    assert before == contents(run)
+    (tail,) = read(run).tails
+    assert tail.damage is not None
+    assert (tail.damage.durable_through, tail.damage.tampered) == (1, True)
+
+
+def test_damage_above_every_watermark_is_a_torn_tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages reach the disk in any order: whole frames may stand behind a hole that was never synced."""
+    monkeypatch.setattr(journals, "SYNC_EVERY_S", 3600)
+    run = log.create_run(tmp_path, RUN_ID)
+    with log.open_writer(run, opened()) as writer:
+        first = (run / JOURNAL).stat().st_size
+        for step in (1, 2, 3):
+            writer.emit(numbered(step))
+    data = (run / JOURNAL).read_bytes()
+    (run / JOURNAL).write_bytes(data[:first] + bytes(20) + data[first + 20 :])
+    sealed = seal_run(run)
+    assert [(entry.first_seq, entry.last_seq) for entry in sealed.entries] == [(0, 0)]
+    assert [f"{JOURNAL}: cut at byte {first} of {len(data)}: zeros in a frame's place"] == sealed.torn

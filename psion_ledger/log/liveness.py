@@ -1,0 +1,52 @@
+"""Who writes a stream: each writer holds an exclusive lock on its journal, and death in any form frees it."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from psion_ledger import events
+from psion_ledger.errors import UsageError, WriterBusy
+from psion_ledger.log import files, frame
+
+
+def live_holder(path: Path) -> str | None:
+    """Who holds a journal's lock, as its stream's first event says; None when its writer, or the file, is gone."""
+    try:
+        fd = files.open_regular(path)
+    except FileNotFoundError:
+        return None
+    try:
+        # Shared, so that two who look at once do not take each other for the writer.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _opener(path.with_name(f"{0:012}.wal"))
+    finally:
+        os.close(fd)
+    return None
+
+
+def _opener(path: Path) -> str:
+    try:
+        first = next(iter(frame.Scan(files.read_regular(path, files.JOURNAL_BYTES_MAX), path)), None)
+    except FileNotFoundError:
+        return "a process whose first journal is sealed already"
+    opened = first[0].event if first else None
+    return f"pid {opened.pid} on {opened.host}" if isinstance(opened, events.StreamOpened) else "a process"
+
+
+def refuse_existing(folder: Path) -> NoReturn:
+    """Say why a stream whose journal folder exists cannot be opened: WriterBusy or UsageError."""
+    for path in sorted(folder.glob("*.wal")):
+        if holder := live_holder(path):
+            raise WriterBusy(
+                f"stream {folder.name}: another process writes it ({holder}); stop it or start a new attempt"
+            )
+    raise UsageError(f"stream {folder.name} exists and its writer is gone: start a new attempt")
+
+
+def refuse_if_live(run: Path) -> None:
+    """Raise WriterBusy when any process still writes this run's journals."""
+    for path in sorted((run / "journal").glob("*/*.wal")):
+        if holder := live_holder(path):
+            raise WriterBusy(f"run {run.name}: {holder} still writes stream {path.parent.name}; stop it first")
