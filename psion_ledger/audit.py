@@ -12,8 +12,10 @@ import msgspec
 from psion_ledger import catalog, evidence
 from psion_ledger.errors import UsageError
 from psion_ledger.ledger import Run
+from psion_ledger.witness import Kept
 
 Level = Literal["intact", "accounted", "replayed"]
+Required = Literal["intact", "accounted", "replayed", "witnessed"]
 Status = Literal["held", "violated", "vacuous", "not_applicable", "skipped"]
 LEVELS: tuple[Level, ...] = ("intact", "accounted", "replayed")
 FINDINGS_SHOWN_MAX = 100
@@ -47,14 +49,15 @@ class LawResult(msgspec.Struct, frozen=True, kw_only=True):
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict for the level that was required, the level reached, and each law.
 
-    `evidence` says by whom the run was replayed (`here`, `recorded`, `none`) and what was not at hand; `unproven`
-    says what keeps the verdict from PASS.
+    `evidence` says by whom the run was replayed (`here`, `recorded`, `none`), how many manifest entries a head that
+    was kept outside anchors (null: none was given), and what was not at hand; `unproven` says what keeps the verdict
+    from PASS. To require `witnessed` is to require `accounted`, and such a head.
     """
 
     run_id: str
     verdict: Literal["PASS", "FAIL", "UNPROVEN"]
     level: Level | Literal["none"]
-    required_level: Level
+    required_level: Required
     evidence: dict[str, Any]
     unproven: list[str]
     laws: list[LawResult]
@@ -67,12 +70,15 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 def audit(
     run: Run,
     *,
-    require: Level = "accounted",
+    require: Required = "accounted",
     artifacts: Path | str = "runs",
     corpus: Path | str | None = None,
     select: list[str] | None = None,
+    kept: Kept | None = None,
+    deep: bool = False,
 ) -> Audit:
-    """Audit a run. `select` names laws or `family:F`; the verdict is then over those alone.
+    """Audit a run. `select` names laws or `family:F`; the verdict is then over those alone. `kept` is a signed head
+    from outside the ledger; `deep` encodes every sealed event again.
 
     Raises UsageError for a selection that names nothing, CannotDecide for what cannot be read.
     """
@@ -80,19 +86,21 @@ def audit(
     folder = Path(artifacts)
     wanted = Path(corpus) if corpus is not None else folder / run.run_id / "corpus"
     replay_asked = require == "replayed" or corpus is not None
-    sources = evidence.Sources(artifacts=folder, corpus=wanted if replay_asked else None)
+    sources = evidence.Sources(artifacts=folder, corpus=wanted if replay_asked else None, kept=kept, deep=deep)
+    level: Level = "accounted" if require == "witnessed" else require
     made: dict[str, str | None] = {}
     results: list[LawResult] = []
     damaged = False
     for law in sorted(laws, key=lambda law: LEVELS.index(_level(law))):
         if damaged and _level(law) != "intact":
             results.append(_skipped(law, "the record is damaged: mend or restore it first"))
-        elif LEVELS.index(_level(law)) > LEVELS.index(require) and not (replay_asked and require == "accounted"):
-            results.append(_skipped(law, f"beyond the level asked for ({require}): pass --require {_level(law)}"))
+        elif LEVELS.index(_level(law)) > LEVELS.index(level) and not (replay_asked and level == "accounted"):
+            results.append(_skipped(law, f"beyond the level asked for ({level}): pass --require {_level(law)}"))
         else:
             results.append(_run_law(run, law, sources, made))
         damaged = damaged or (_level(law) == "intact" and results[-1].status == "violated")
-    return _judged(run, results, require, selected=bool(select), damaged=damaged)
+    judged = _judged(run, results, level, selected=bool(select), damaged=damaged)
+    return _witnessed(run, judged, require, sources)
 
 
 def _level(law: catalog.Query) -> Level:
@@ -185,6 +193,27 @@ def _judged(run: Run, results: list[LawResult], require: Level, *, selected: boo
         evidence={"replayed": replayed, "finished": finished, "not_at_hand": [] if damaged else not_at_hand},
         unproven=[] if violated else unproven,
         laws=sorted(results, key=lambda r: (FAMILIES.index(r.family), r.name)),
+    )
+
+
+def _witnessed(run: Run, judged: Audit, require: Required, sources: evidence.Sources) -> Audit:
+    """The verdict with what a kept head adds: how far it anchors the record, and what is missing when one is asked
+    for."""
+    held = any(law.name == "history_continues_the_kept_head" and law.status == "held" for law in judged.laws)
+    anchored = sources.kept.head.size if sources.kept is not None and held else None
+    unproven = list(judged.unproven)
+    if require == "witnessed" and sources.kept is None:
+        unproven.append("the tail is not anchored: pass a head that was kept outside, --expect-head NOTE --key PUB")
+    since = [entry for entry in run.record.manifest.current() if anchored is not None and entry.number >= anchored]
+    if not sources.deep and any(end.entry < (anchored or 0) for entry in since for end in entry.ends):
+        unproven.append("segments were compacted after the kept head: --deep holds their events against it")
+    violated = judged.verdict == "FAIL"
+    return msgspec.structs.replace(
+        judged,
+        required_level=require,
+        verdict="FAIL" if violated else "UNPROVEN" if unproven else "PASS",
+        unproven=[] if violated else unproven,
+        evidence=judged.evidence | {"witnessed": anchored, "entries": len(run.record.manifest.entries)},
     )
 
 

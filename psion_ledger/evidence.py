@@ -19,17 +19,22 @@ from psion_ledger.contracts import (
 )
 from psion_ledger.errors import CannotDecide, ContractRefused, LedgerError
 from psion_ledger.ledger import Run
+from psion_ledger.log.reread import fault
 from psion_ledger.program import Program, advance, recorded_document, stage_events
 from psion_ledger.receipts import verify_receipt
 from psion_ledger.record import measure
 from psion_ledger.replay import REPLAYED_SCHEMA, declared_corpus_digest, replay_table
+from psion_ledger.witness import Kept, hold
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where evidence outside the ledger is looked for; `corpus` is null when no replay is asked for."""
+    """Where evidence outside the ledger is looked for; `corpus` is null when no replay is asked for, `kept` when no
+    head was kept; `deep` asks for every sealed event to be encoded again."""
 
     artifacts: Path
     corpus: Path | None
+    kept: Kept | None = None
+    deep: bool = False
 
 
 def _texts(*names: str) -> pa.Schema:
@@ -41,6 +46,9 @@ _CHECKS = _texts("role", "code", "pointer", "expected", "actual")
 _FOUND = pa.schema([*_texts("pointer", "stream", "expected", "actual"), pa.field("event_seq", pa.int64())])
 _REFUSALS = pa.schema([*_texts("code", "stream", "message"), pa.field("event_seq", pa.int64())])
 _FILES = pa.schema([*_texts("path", "stream", "sha256_expected", "sha256_actual"), pa.field("event_seq", pa.int64())])
+
+_KEPT = _texts("subject", "expected", "actual")
+_REREAD = pa.schema([*_texts("subject", "stream", "expected", "actual"), pa.field("event_seq", pa.int64())])
 
 
 def _table(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
@@ -150,6 +158,30 @@ def replay_here(run: Run, sources: Sources) -> pa.Table | str:
         return f"the batches could not be re-derived: {error}"
 
 
+def kept_heads(run: Run, sources: Sources) -> pa.Table | str:
+    """The head that somebody kept, and what this record is to it."""
+    if sources.kept is None:
+        return "no head kept outside was given, so the tail is not anchored: pass --expect-head NOTE --key PUB"
+    found = hold(run.record, sources.kept)
+    row = {"subject": f"head at {sources.kept.head.size}", "expected": found.expected, "actual": found.actual}
+    return _table(_KEPT, [row])
+
+
+def reread_entries(run: Run, sources: Sources) -> pa.Table | str:
+    """Every sealed range, encoded again from its columns."""
+    if not sources.deep:
+        return "the sealed events were not encoded again: pass --deep"
+    known, folder = run.record.manifest, run.record.folder
+    rows = [
+        {
+            "subject": f"manifest/{entry.number}.json", "stream": entry.stream, "event_seq": entry.first_seq,
+            "expected": "its links and roots", "actual": fault(folder, known, entry) or "its links and roots",
+        }
+        for entry in known.current()
+    ]  # fmt: skip
+    return _table(_REREAD, rows)
+
+
 RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | str]] = {
     "derived_digests": derived_digests,
     "contract_checks": contract_checks,
@@ -157,8 +189,11 @@ RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | str]] = {
     "stage_refusals": stage_refusals,
     "promoted_files": promoted_files,
     "replay_here": replay_here,
+    "kept_heads": kept_heads,
+    "reread_entries": reread_entries,
 }
 SCHEMAS = {
     "derived_digests": _DIGESTS, "contract_checks": _CHECKS, "receipt_checks": _FOUND, "stage_refusals": _REFUSALS,
     "promoted_files": _FILES, "replay_here": REPLAYED_SCHEMA,
+    "kept_heads": _KEPT, "reread_entries": _REREAD,
 }  # fmt: skip

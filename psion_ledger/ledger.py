@@ -14,13 +14,12 @@ from typing import Any
 
 import duckdb
 
-from psion_ledger import catalog, relations
+from psion_ledger import catalog, limits, relations
 from psion_ledger.contracts import DOCUMENTS, Contracts, decode_document
 from psion_ledger.errors import CannotDecide, LimitHit, NoSuchRun, QueryRefused
 from psion_ledger.log import claim
 from psion_ledger.record import Record, read
 
-SANDBOX_MEMORY = "4GB"
 QUERY_SECONDS_MAX = 120.0
 
 
@@ -67,9 +66,7 @@ class Run:
     def _sandbox(self) -> duckdb.DuckDBPyConnection:
         con = relations.connect(self.record, native=False)
         relations.create_views(con, list(catalog.views()))
-        for setting in (
-            f"memory_limit = '{SANDBOX_MEMORY}'", "enable_external_access = false", "lock_configuration = true"
-        ):  # fmt: skip
+        for setting in ("enable_external_access = false", "lock_configuration = true"):
             con.execute(f"set {setting}")
         return con
 
@@ -98,7 +95,7 @@ class Run:
         except duckdb.InterruptException as error:
             raise LimitHit(f"the query took more than {seconds_max:g} s") from error
         except duckdb.OutOfMemoryException as error:
-            raise LimitHit(f"the query needs more than {SANDBOX_MEMORY}") from error
+            raise LimitHit("the query needs more memory than PSION_LEDGER_MEMORY_BYTES allows it") from error
         except duckdb.Error as error:
             raise QueryRefused(first_line(error)) from error
         finally:
@@ -166,4 +163,6 @@ def open_run(ledger: str | Path, run_id: str | None = None, as_of: int | None = 
         if not runs:
             raise NoSuchRun(f"no run in {folder}: `python -m trainer` makes one, or name the folder with --ledger")
         run_id = runs[0]
-    return Run(read(claim.find_run(folder, run_id), as_of))
+    found = claim.find_run(folder, run_id)
+    limits.allow(found)
+    return Run(read(found, as_of))

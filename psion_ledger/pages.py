@@ -96,7 +96,8 @@ PROMISES = (
         says="No sealed byte has changed, and every stream is whole from its first event to its end.",
         laws=(
             "files_hold_their_digests", "damage_is_a_torn_tail", "manifest_is_chained", "streams_are_dense",
-            "streams_open_once", "streams_have_ends", "no_gap_is_recorded",
+            "streams_open_once", "streams_have_ends", "no_gap_is_recorded", "columns_give_their_links",
+            "history_continues_the_kept_head",
         ),
     ),
 )  # fmt: skip
@@ -157,12 +158,14 @@ def _cell(text: str) -> str:
 
 def commands() -> str:
     """The README's list of commands."""
-    from psion_ledger.cli import app
+    from psion_ledger.cli import app, custody
 
     lines = [COMMANDS_BEGIN, "", "| command | what it does |", "|---|---|"]
-    for command in app.registered_commands:
+    every = [("", command) for command in app.registered_commands]
+    for group, command in [*every, *(("prove ", command) for command in custody.prove.registered_commands)]:
         assert command.callback is not None, "a registered command has its function"
-        lines.append(f"| `psion-ledger {command.callback.__name__}` | {(command.callback.__doc__ or '').strip()} |")
+        name = f"psion-ledger {group}{command.callback.__name__}"
+        lines.append(f"| `{name}` | {(command.callback.__doc__ or '').strip()} |")
     return "\n".join([*lines, "", COMMANDS_END])
 
 

@@ -27,6 +27,7 @@ class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     first_seq: int
     last_seq: int
+    rows: int
     bytes_expected: int | None
     bytes_actual: int | None
     sha256_expected: str
@@ -135,6 +136,7 @@ def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, thro
         stream=entry.stream,
         first_seq=entry.first_seq,
         last_seq=entry.last_seq,
+        rows=file.rows,
         bytes_expected=file.bytes,
         bytes_actual=bytes_actual,
         sha256_expected=file.sha256,

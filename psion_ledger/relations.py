@@ -14,10 +14,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from psion_ledger import catalog
+from psion_ledger import catalog, limits
 from psion_ledger.events import KINDS
 from psion_ledger.log import columns
 from psion_ledger.log.frame import first_link
+from psion_ledger.log.screen import screen
 from psion_ledger.record import LedgerFile, Record, Tail, measure
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -139,7 +140,7 @@ def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> Ledge
     safe = _INDEX_PATH.fullmatch(path) is not None
     bytes_actual, sha256_actual = measure(record.folder, path) if safe else (None, None)
     return LedgerFile(
-        path=path, entry=None, kind="sequence_index", stream=stream, first_seq=seq, last_seq=seq,
+        path=path, entry=None, kind="sequence_index", stream=stream, first_seq=seq, last_seq=seq, rows=0,
         bytes_expected=None, bytes_actual=bytes_actual, sha256_expected=expected, sha256_actual=sha256_actual,
     )  # fmt: skip
 
@@ -221,8 +222,16 @@ def _links(record: Record) -> list[_Link]:
 
 
 def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
-    """A connection that holds the event kinds, the sequence index and the integrity relations; no views yet."""
+    """A connection that holds the event kinds, the sequence index and the integrity relations; no views yet.
+
+    Raises Unreadable or LimitHit for a file that is not to be decoded.
+    """
+    for file in record.files:
+        if file.holds:
+            screen(record.folder / file.path, columns.schema(file.kind), file.rows)
     con = duckdb.connect(config=SETTINGS)
+    # The rest is Python's and pyarrow's.
+    con.execute(f"set memory_limit = '{limits.memory_bytes_max(record.folder) * 7 // 10} B'")
     for kind in KINDS:
         con.register(f"{kind}__tail", tail_table(record, kind))
         visible = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
@@ -245,6 +254,7 @@ def _relate_index(con: duckdb.DuckDBPyConnection, record: Record, index: LedgerF
         con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
         return
     path = record.folder / index.path
+    screen(path, SEQUENCE_INDEX_SCHEMA, None)
     if native:
         con.execute(f"create temp view sequence_index as select * from read_parquet({quoted(path.absolute())})")
     else:

@@ -75,7 +75,7 @@ def verifier_key(origin: str, public_key: "Ed25519PublicKey") -> str:
 def _read(path: Path) -> tuple[bytes, int]:
     """A regular file's bytes and its permission bits; a link to one will do, a FIFO will not."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > KEY_FILE_BYTES_MAX:
                 raise UsageError(f"{path}: not a key: a regular file of at most {KEY_FILE_BYTES_MAX:,} bytes")

@@ -12,7 +12,6 @@ origin. Signatures by other keys, such as those of witnesses, may stand below an
 """
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING
 
@@ -154,5 +153,5 @@ def _base64(text: str) -> bytes:
     """The bytes, or none for what is no base64."""
     try:
         return base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
+    except ValueError:
         return b""

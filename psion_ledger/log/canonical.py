@@ -28,6 +28,11 @@ def encode(document: msgspec.Struct) -> tuple[bytes, str]:
     return body[:-1] + b',"sha256":"' + own.encode() + b'"}\n', own
 
 
+def digest_holds(data: bytes) -> bool:
+    """Whether a document that may be of a later version than ours ends with its own digest."""
+    return data[-_OWN_BYTES:] == b',"sha256":"' + sha256(data[:-_OWN_BYTES] + b"}").hex().encode() + b'"}\n'
+
+
 def decode(data: bytes, kind: type[T]) -> tuple[T, str]:
     """The document and its own digest (hex). Raises NotCanonical, or what msgspec raises for other bytes."""
     document = msgspec.json.decode(data[:-_OWN_BYTES] + b"}", type=kind)

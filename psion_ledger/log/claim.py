@@ -52,24 +52,22 @@ def check_run_id(run_id: str) -> str:
 def create_run(ledger: Path, run_id: str) -> Path:
     """Make the run's folder and CLAIM, durable on return; refused when the run exists."""
     run = ledger / check_run_id(run_id)
-    ledger_is_new = not ledger.is_dir()
-    for folder in (ledger, run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
-        files.make_folder(folder)
-    scratch = files.scratch_path(run)
-    claim = Claim(
-        format="psion-ledger",
-        format_version=FORMAT_VERSION,
-        run_id=run_id,
-        nonce=secrets.token_hex(16),
-        created_at_ns=time.time_ns(),
-    )
-    files.write_durable(scratch, canonical.encode(claim)[0])
-    if not files.publish(scratch, run / "CLAIM"):
-        raise UsageError(f"run {run_id} exists in {ledger}: choose another id, or resume it")
-    files.sync_folder(ledger)
-    if ledger_is_new:
-        files.sync_folder(ledger.absolute().parent)
-    return run
+    with files.reported(run):
+        for folder in (ledger, run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
+            files.make_folder(folder)
+        scratch = files.scratch_path(run)
+        claim = Claim(
+            format="psion-ledger",
+            format_version=FORMAT_VERSION,
+            run_id=run_id,
+            nonce=secrets.token_hex(16),
+            created_at_ns=time.time_ns(),
+        )
+        files.write_durable(scratch, canonical.encode(claim)[0])
+        if not files.publish(scratch, run / "CLAIM"):
+            raise UsageError(f"run {run_id} exists in {ledger}: choose another id, or resume it")
+        files.sync_above(run)
+        return run
 
 
 def find_run(ledger: Path, run_id: str) -> Path:
@@ -102,7 +100,7 @@ def read_claim(run: Path) -> tuple[Claim, bytes]:
         data = files.read_regular(path)
         # The version comes first: what a later one added to a claim is no damage.
         version = msgspec.json.decode(data, type=_Version).format_version
-        if version > FORMAT_VERSION:
+        if version > FORMAT_VERSION and canonical.digest_holds(data):
             raise NewerFormat(f"{path}: format {version}; this version reads {FORMAT_VERSION}: upgrade")
         claim, _ = canonical.decode(data, Claim)
     except FileNotFoundError:
@@ -123,13 +121,15 @@ def _refuse_links(run: Path) -> None:
 def claim_attempt(run: Path) -> int:
     """Take the next attempt number, durably; rank 0 calls it once for each start of training."""
     owner = Attempt(pid=os.getpid(), host=socket.gethostname(), boot_id=_boot_id(), started_at_ns=time.time_ns())
-    attempt = 1
-    while True:
-        scratch = files.scratch_path(run)
-        files.write_durable(scratch, canonical.encode(owner)[0])
-        if files.publish(scratch, run / "attempts" / f"{attempt}.json"):
-            return attempt
-        attempt += 1
+    with files.reported(run):
+        files.sync_above(run)
+        attempt = 1
+        while True:
+            scratch = files.scratch_path(run)
+            files.write_durable(scratch, canonical.encode(owner)[0])
+            if files.publish(scratch, run / "attempts" / f"{attempt}.json"):
+                return attempt
+            attempt += 1
 
 
 def _boot_id() -> str:

@@ -7,15 +7,15 @@ under their own names. Nested values are flattened by hand: building them from P
 import functools
 import inspect
 import types
-from collections.abc import Sequence
-from itertools import accumulate, chain
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, pairwise
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pyarrow as pa
 
-from psion_ledger.events import KINDS, Digest
+from psion_ledger.events import FIELD_COUNTS, KINDS, Digest
 from psion_ledger.log.frame import Frame
 
 STREAM_COLUMNS = (
@@ -119,3 +119,28 @@ def batch(kind: str, frames: Sequence[Frame], stream: str, role: str, attempt: i
         ),
     ]
     return pa.record_batch(columns, schema=schema(kind))
+
+
+def values(column: pa.Array, kind: Any) -> list[Any]:
+    """An event field's column as what msgpack has for it: a struct is the array of its fields."""
+    bare, nullable = _stripped(kind)
+    if get_origin(bare) is list:
+        flat = values(column.flatten(), get_args(bare)[0])
+        ends = accumulate(column.value_lengths().to_pylist(), initial=0)
+        return [flat[first:end] for first, end in pairwise(ends)]
+    if _is_struct(bare) and not nullable:
+        fields = [values(column.field(f.name), f.type) for f in _typed_fields(bare)]
+        return [list(row) for row in zip(*fields, strict=True)]
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def rows(kind: str, found: pa.RecordBatch, events_version: int) -> Iterator[tuple[int, int, int, list[Any]]]:
+    """Seq, recorded_at_ns, durable_through and the event, as that version encodes it, of each row of a kind."""
+    fields = _typed_fields(KINDS[kind])[: FIELD_COUNTS[events_version][kind]]
+    columns = [values(found.column(f.name), f.type) for f in fields]
+    frame = [found.column(f.name).to_pylist() for f in FRAME_COLUMNS]
+    # One empty tuple a row for a kind without fields.
+    encoded = zip(*columns, strict=True) if columns else iter([()] * found.num_rows)
+    for seq, recorded_at_ns, durable_through, event in zip(*frame, encoded, strict=True):
+        yield seq, recorded_at_ns, durable_through, [kind, *event]

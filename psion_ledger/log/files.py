@@ -6,12 +6,15 @@ The order that makes a file durable: write, sync the file, publish by `link` (cr
 import os
 import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from psion_ledger.errors import LimitHit, Unreadable
+from psion_ledger.errors import LimitHit, Unreadable, WriterFailed
 
 MANIFEST_BYTES_MAX = 16 << 20
-JOURNAL_BYTES_MAX = 1 << 30
+# A writer goes on to another journal at 64 MiB, and no frame is larger than that.
+JOURNAL_BYTES_MAX = 129 << 20
 # What msgspec raises for bytes that do not decode: text that is not UTF-8 has an error of its own.
 UNDECODABLE = (ValueError, RecursionError)
 
@@ -26,6 +29,29 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_above(run: Path) -> None:
+    """Make a run's own name durable, and those of the folders above it: whoever made them may have died before."""
+    device = run.stat().st_dev
+    for folder in (run.absolute(), *run.absolute().parents):
+        if folder.stat().st_dev != device or not os.access(folder, os.R_OK):
+            break
+        sync_folder(folder)
+
+
+@contextmanager
+def reported(run: Path) -> Iterator[None]:
+    """What the disk refuses, outside of a writer, as WriterFailed: one line that says what to do."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else run
+        raise WriterFailed(
+            f"{where}: {error.strerror or error}; nothing that was durable is lost: free the disk and try again"
+        ) from error
 
 
 def open_regular(path: Path) -> int:

@@ -6,7 +6,7 @@ sync that fails poisons the writer, because after a failed sync the kernel may h
 the writer then raises, or lets training go on without a record, and says so in a stream of its own at the end.
 """
 
-import fcntl
+import contextlib
 import os
 import sys
 import threading
@@ -21,7 +21,7 @@ from psion_ledger import events
 from psion_ledger.digest import leaf_hash
 from psion_ledger.errors import EventRefused, LedgerError, WriterBusy, WriterFailed
 from psion_ledger.log import claim, files, frame
-from psion_ledger.log.liveness import refuse_existing
+from psion_ledger.log.liveness import begin_journal, refuse_existing
 from psion_ledger.log.sealer import Sealer
 
 ROTATE_AT_BYTES = 64 << 20
@@ -62,20 +62,32 @@ def open_writer(
     try:
         files.make_folder(folder.parent)
         folder.mkdir(mode=0o700)
-        files.sync_folder(folder.parent)
-        writer = Writer(run, name, opened, on_failure)
     except FileExistsError:
         refuse_existing(folder)
     except OSError as error:
-        raise WriterFailed(
-            f"run {run.name}, stream {name}: cannot be opened: {error.strerror or error}; free the disk and try again"
-        ) from error
+        raise _cannot_open(run, name, error) from error
     try:
-        writer.emit(opened)
+        files.sync_folder(folder.parent)
+        files.sync_above(run)
+        writer = Writer(run, name, opened, on_failure)
+    except (OSError, LedgerError) as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # So that whoever tries again does not find it taken.
+        if isinstance(error, OSError):
+            raise _cannot_open(run, name, error) from error
+        raise
+    try:
+        # A stream that cannot even begin raises, whatever is to be done about one that cannot go on.
+        writer._append(opened)
     except BaseException:
         writer.close()
         raise
     return writer
+
+
+def _cannot_open(run: Path, stream: str, error: OSError) -> WriterFailed:
+    reason = error.strerror or error
+    return WriterFailed(f"run {run.name}, stream {stream}: cannot be opened: {reason}; free the disk and try again")
 
 
 class Writer:
@@ -138,7 +150,12 @@ class Writer:
         if self._bytes >= ROTATE_AT_BYTES:
             self._rotate_full()
         if isinstance(event, _DURABLE_ON_RETURN):
-            self.sync()
+            try:
+                self.sync()
+            except WriterFailed:
+                if self._on_failure == "raise":
+                    raise
+                return NOT_RECORDED  # It is accepted, and not lost: no event of a gap.
         return seq
 
     def _write(self, data: bytes) -> None:
@@ -181,32 +198,16 @@ class Writer:
                 return  # The next emit raises it, in the thread that can act on it.
 
     def _begin_journal(self) -> tuple[int, int]:
-        """A new journal file, locked before it has its name: whoever sees it unlocked knows its writer is gone."""
-        header = frame.encode_header(
-            frame.Header(
-                format_version=claim.FORMAT_VERSION,
-                events_version=events.EVENTS_VERSION,
-                run_id=self._claim.run_id,
-                stream=self.stream,
-                nonce=bytes.fromhex(self._claim.nonce),
-                first_seq=self._seq,
-                link_before=self._link,
-            )
+        header = frame.Header(
+            format_version=claim.FORMAT_VERSION,
+            events_version=events.EVENTS_VERSION,
+            run_id=self._claim.run_id,
+            stream=self.stream,
+            nonce=bytes.fromhex(self._claim.nonce),
+            first_seq=self._seq,
+            link_before=self._link,
         )
-        scratch = files.scratch_path(self.run)
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.write(fd, header) != len(header):
-                raise OSError("the write came up short; is the disk full?")
-            os.fsync(fd)
-            if not files.publish(scratch, self.run / "journal" / self.stream / f"{self._seq:012}.wal"):
-                raise WriterBusy(f"stream {self.stream}: another process writes it")
-        except BaseException:
-            os.close(fd)
-            scratch.unlink(missing_ok=True)
-            raise
-        return fd, len(header)
+        return begin_journal(self.run, header)
 
     def _rotate_full(self) -> None:
         with self._sync_lock, self._lock:

@@ -192,8 +192,14 @@ def _refuse_newer(data: bytes, name: str) -> None:
         version = msgspec.json.decode(data, type=dict[str, object]).get("events_version")
     except files.UNDECODABLE:
         return
-    if isinstance(version, int) and version > EVENTS_VERSION:
+    if isinstance(version, int) and version > EVENTS_VERSION and canonical.digest_holds(data):
         raise NewerFormat(f"{name}: events version {version} is newer than {EVENTS_VERSION}: upgrade")
+
+
+def settle(run: Path) -> None:
+    """Make every entry that is there durable. Who published the last one may have been stopped before its own sync,
+    and what rests on an entry (a deletion, a signed head, a receipt) must not outlive it."""
+    files.sync_folder(run / "manifest")
 
 
 def append(run: Path, claim_sha256: bytes, entry: Entry) -> Entry | None:
@@ -208,8 +214,7 @@ def append(run: Path, claim_sha256: bytes, entry: Entry) -> Entry | None:
             standing = {e.number for e in manifest.current()}
             overtaken = not standing.issuperset(entry.replaces)
         if overtaken:
-            # The other's entry may not be durable yet, and the caller drops what it covers.
-            files.sync_folder(run / "manifest")
+            settle(run)  # The caller drops what the other's entry covers.
             return None
         entry = msgspec.structs.replace(entry, number=len(manifest.entries), previous_sha256=manifest.last_sha256)
         scratch = files.scratch_path(run)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from psion_ledger.digest import sha256
-from psion_ledger.errors import Unreadable
+from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.events import StreamEnd
 from psion_ledger.log import claim, files, manifest
 
@@ -20,14 +20,28 @@ def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:
     ]
 
 
+def keep_head(run: Path, size: int, note: bytes) -> None:
+    """Keep a signed head in the ledger, for proofs. Raises UsageError when another of that size is there."""
+    with files.reported(run):
+        manifest.settle(run)
+        files.make_folder(run / "heads")
+        path = run / "heads" / f"{size}.note"
+        scratch = files.scratch_path(run)
+        files.write_durable(scratch, note)
+        if not files.publish(scratch, path) and files.read_regular(path) != note:
+            raise UsageError(f"{path}: another head of {size} entries is there; move it away to sign with this key")
+        files.sync_folder(run)
+
+
 def add_sequence_index(run: Path, parquet: bytes) -> tuple[str, bytes]:
     """Keep the sequence index in the run's folder, durably. Its path there, and its sha256 (32 bytes)."""
     digest = sha256(parquet)
     folder = run / "contracts"
-    files.make_folder(folder)
-    path = folder / f"sequence_index-{digest.hex()[:16]}.parquet"
-    scratch = files.scratch_path(run)
-    files.write_durable(scratch, parquet)
-    files.publish(scratch, path)
-    files.sync_folder(run)
-    return f"contracts/{path.name}", digest
+    with files.reported(run):
+        files.make_folder(folder)
+        path = folder / f"sequence_index-{digest.hex()[:16]}.parquet"
+        scratch = files.scratch_path(run)
+        files.write_durable(scratch, parquet)
+        files.publish(scratch, path)
+        files.sync_folder(run)
+        return f"contracts/{path.name}", digest

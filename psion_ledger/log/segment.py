@@ -48,7 +48,8 @@ def seal_run(run: Path, stream: str = "*") -> Sealed:
             try:
                 if live_holder(path) is not None:
                     break
-                sealed = _seal_journal(run, claimed, claim_sha256, path, following, torn)
+                with files.reported(run):
+                    sealed = _seal_journal(run, claimed, claim_sha256, path, following, torn)
             except FileNotFoundError:
                 continue  # Another sealer was first.
             if sealed is not None:
@@ -85,8 +86,7 @@ def _seal_journal(
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed")
     before = known.last_of(header.stream)
     if before is not None and before.last_seq >= header.first_seq:
-        # Whoever sealed it may not have come to its own sync, and the journal is what could replace the entry.
-        files.sync_folder(run / "manifest")
+        manifest.settle(run)  # The journal is what could replace the entry.
         path.unlink(missing_ok=True)
         return None
     if before is not None and before.link_after != header.link_before.hex():

@@ -12,7 +12,7 @@ from psion_ledger.digest import sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.events import ReceiptRecorded
 from psion_ledger.ledger import Run
-from psion_ledger.log import Writer
+from psion_ledger.log import Writer, manifest
 from psion_ledger.receipts.derive import derive_receipt
 from psion_ledger.receipts.documents import SCHEMA_VERSION, PretrainStageReceipt
 from psion_ledger.receipts.templates import DERIVATION_VERSION
@@ -48,8 +48,8 @@ def record_receipt(run_folder: Path, writer: Writer) -> ReceiptRecorded:
     Raises CannotDecide when the entries give none, or when no whole replay has equalled training: a receipt that
     the original would refuse is not recorded.
     """
-    known = read(run_folder)
-    basis = len(known.manifest.entries)
+    manifest.settle(run_folder)
+    basis = len(read(run_folder).manifest.entries)
     with Run(read(run_folder, as_of=basis)) as run:
         receipt = derive_receipt(run)
         if not receipt.replay_receipt.exact_replay_observed:

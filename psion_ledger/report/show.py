@@ -6,9 +6,10 @@ from typing import Any
 from rich.padding import Padding
 from rich.table import Table
 
-from psion_ledger import catalog
+from psion_ledger import catalog, heads
 from psion_ledger.errors import LedgerError, QueryRefused
 from psion_ledger.events import KINDS
+from psion_ledger.fsck import Checked
 from psion_ledger.ledger import Run, open_run
 from psion_ledger.replay import Replay
 from psion_ledger.report.documents import Check
@@ -159,3 +160,28 @@ def print_replay(found: Replay) -> None:
         out.print(text(f"{finding['subject']}: expected {finding['expected']}, found {finding['actual']}"))
     if found.recorded_as is not None:
         out.print(text(f"recorded as stream {plain(found.recorded_as)}"))
+
+
+def print_fsck(found: Checked) -> None:
+    out = console()
+    out.print(text(f"{found.verdict}  run {found.run_id}", "bold"))
+    counted = [f"{found.entries} manifest entries", f"{found.files} segments", f"{found.journals} journals"]
+    counted += [f"{found.heads} heads", *(["every sealed event encoded again"] if found.deep else [])]
+    out.print(text(f"  {', '.join(counted)}"))
+    for finding in found.findings:
+        seqs = "" if finding.seq_first is None else f", seq {finding.seq_first}"
+        seqs += "" if finding.seq_last is None else f" to {finding.seq_last}"
+        where = "" if finding.stream is None else f"   stream {finding.stream}{seqs}"
+        out.print(text(f"{finding.code}  {finding.file}{where}", "bold"))
+        out.print(text(f"  {finding.detail}"))
+
+
+def print_proof(found: heads.Checked) -> None:
+    out = console()
+    out.print(text("PASS" if found.holds else "FAIL", "bold"))
+    for head in found.heads:
+        out.print(text(f"  signed: {head.size} entries of {head.origin}"))
+    for finding in found.findings:
+        out.print(text(f"{finding.pointer}  {finding.code}", "bold"))
+        out.print(text(f"  expected {finding.expected}"))
+        out.print(text(f"  found    {finding.actual}"))

@@ -64,12 +64,23 @@ def _verdict(found: Audit) -> Panel:
     lines.append(f"   level {level_words(found)}   required {found.required_level}   run {plain(found.run_id)}")
     if found.evidence["replayed"] == "recorded":
         lines.append("\nThe run recorded its own exact replays; --require replayed repeats one here.")
+    lines.append(f"\n{_anchor(found)}")
     for reason in [*found.unproven, *found.evidence["not_at_hand"]]:
         lines.append(f"\n- {plain(reason)}")
     violated = [law for law in found.laws if law.status == "violated"]
     if violated:
         lines.append(f"\n- {len(violated)} of {len(found.laws)} laws violated; what was expected and found is below")
     return Panel(lines, title="psion-ledger audit", title_align="left", width=COLUMNS)
+
+
+def _anchor(found: Audit) -> str:
+    """How far a head that somebody kept outside vouches for the record."""
+    entries, anchored = found.evidence["entries"], found.evidence["witnessed"]
+    if anchored is None:
+        return "The tail is not anchored: no head kept outside was held against it."
+    if anchored == entries:
+        return f"Witnessed: the kept head has all {entries} manifest entries."
+    return f"Witnessed to entry {anchored} of {entries}; the tail behind it is not anchored."
 
 
 def _checklist(items: list[Item]) -> RenderableType:

@@ -1,5 +1,6 @@
 """Bad input: one clear line on stderr, the right exit code, no traceback."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -109,7 +110,9 @@ def test_a_malformed_claim_cannot_be_decided(ledger: Path) -> None:
 def test_a_newer_format_says_upgrade(ledger: Path) -> None:
     """The ledger was written by a later version."""
     claim = ledger / FIXTURE / "CLAIM"
-    claim.write_text(claim.read_text().replace('"format_version":1', '"format_version":2'), encoding="utf-8")
+    body = claim.read_text().replace('"format_version":1', '"format_version":2').split(',"sha256"')[0]
+    own = hashlib.sha256(f"{body}}}".encode()).hexdigest()
+    claim.write_text(f'{body},"sha256":"{own}"}}\n', encoding="utf-8")
     done = psion("audit", FIXTURE, "--ledger", ledger)
     assert (done.returncode, "upgrade" in done.stderr) == (3, True)
 

@@ -12,6 +12,7 @@ from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
+from psion_ledger.witness import Kept
 from tests.documents import changed
 from tests.ledgers import RUN_ID, Script, checkpoint_id, weights, write_ledger, write_shards
 
@@ -22,10 +23,11 @@ SECOND = "t0002.r00000"
 OTHER = sha256(b"other bytes")
 
 
-def audited(folder: Path, law: str) -> LawResult:
-    """One law over the run in `folder`; its artifacts are looked for beside the ledger."""
+def audited(folder: Path, law: str, kept: Kept | None = None) -> LawResult:
+    """One law over the run in `folder`, every event encoded again; artifacts are looked for beside the ledger."""
+    artifacts = folder.parent.parent / "artifacts"
     with Run(read(folder)) as run:
-        (result,) = audit(run, require="replayed", select=[law], artifacts=folder.parent.parent / "artifacts").laws
+        (result,) = audit(run, require="replayed", select=[law], artifacts=artifacts, kept=kept, deep=True).laws
     return result
 
 
@@ -33,8 +35,8 @@ def rows(result: LawResult) -> list[Row]:
     return [(f.subject, f.event_seq, f.stream, f.expected, f.actual) for f in result.findings]
 
 
-def violations(folder: Path, law: str) -> list[Row]:
-    result = audited(folder, law)
+def violations(folder: Path, law: str, kept: Kept | None = None) -> list[Row]:
+    result = audited(folder, law, kept)
     assert result.status == "violated", f"{law} is {result.status}: {result.reason}"
     return rows(result)
 
@@ -48,12 +50,12 @@ def status(tmp_path: Path, script: Script, law: str) -> str:
     return audited(write_ledger(tmp_path / "ledger", script, strict=False), law).status
 
 
-def findings_after(tmp_path: Path, ledger: Path, damage: Damage, law: str) -> list[Row]:
+def findings_after(tmp_path: Path, ledger: Path, damage: Damage, law: str, kept: Kept | None = None) -> list[Row]:
     """What a law finds in a copy of a run's folder, in `tmp_path/ledger`, after damage to its files."""
     folder = tmp_path / "ledger" / RUN_ID
     shutil.copytree(ledger, folder)
     damage(folder)
-    return violations(folder, law)
+    return violations(folder, law, kept)
 
 
 def write_artifacts(folder: Path, contracts: Contracts) -> Path:

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import duckdb
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from psion_ledger import catalog, evidence
+from psion_ledger import catalog, evidence, heads
 from psion_ledger.audit import provide
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.record import Record, read
+from psion_ledger.witness import Kept, keep
 from tests.ledgers import RUN_ID
 
 OF_THE_RECORD = frozenset(
@@ -17,6 +19,14 @@ OF_THE_RECORD = frozenset(
 VIEWS = frozenset(view.name for view in catalog.views())
 EVIDENCE = frozenset(evidence.RELATIONS)
 RECORDED = frozenset(KINDS) | OF_THE_RECORD | VIEWS
+
+
+def kept(record: Record) -> Kept:
+    """The head of a record as it is now, signed with a key that nobody else has."""
+    key = Ed25519PrivateKey.generate()
+    name = heads.origin(record.claim.run_id, record.claim.nonce)
+    head = heads.Head(origin=name, size=len(record.manifest.entries), root=record.manifest.head())
+    return keep(heads.sign(head, key), key.public_key())
 
 
 class Copies:
@@ -29,7 +39,12 @@ class Copies:
         self._run.relate(VIEWS)
         made: dict[str, str | None] = {}
         corpus = artifacts / RUN_ID / "corpus"
-        provide(self._run, EVIDENCE, evidence.Sources(artifacts=artifacts, corpus=corpus), made)
+        provide(
+            self._run,
+            EVIDENCE,
+            evidence.Sources(artifacts=artifacts, corpus=corpus, kept=kept(self.record), deep=True),
+            made,
+        )
         assert set(made.values()) == {None}, "all evidence is at hand"
         for name in RECORDED | EVIDENCE:
             self._run.con.execute(f"create table {name}__copy as select * from {name}")

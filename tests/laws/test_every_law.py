@@ -10,16 +10,17 @@ from psion_ledger import catalog, evidence
 from psion_ledger.audit import FAMILIES, LEVELS, Audit, audit
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
-from tests.laws.copies import EVIDENCE, RECORDED
+from tests.laws.copies import EVIDENCE, RECORDED, kept
 from tests.ledgers import RUN_ID
 
 LAWS = pytest.mark.parametrize("law", catalog.laws(), ids=lambda law: law.name)
 NAMES = frozenset(law.name for law in catalog.laws())
 
 
-def audited(folder: Path, artifacts: Path, corpus: Path | None = None) -> Audit:
+def audited(folder: Path, artifacts: Path) -> Audit:
+    """With all evidence that there can be: a head kept outside, and every event encoded again."""
     with Run(read(folder)) as run:
-        return audit(run, require="replayed", artifacts=artifacts, corpus=corpus)
+        return audit(run, require="replayed", artifacts=artifacts, kept=kept(run.record), deep=True)
 
 
 def statuses(found: Audit) -> dict[str, str]:
@@ -65,6 +66,7 @@ def test_every_law_has_a_test_that_breaks_it() -> None:
     """A new law needs a ledger that breaks it, in the module of its family."""
     broken = {family: broken_in(Path(__file__).with_name(f"test_{family}.py")) for family in FAMILIES}
     broken["replay"] |= broken_in(Path(__file__).with_name("test_verification.py"))
+    broken["integrity"] |= broken_in(Path(__file__).with_name("test_outside.py"))
     families = {family: {law.name for law in catalog.laws() if law.header["family"] == family} for family in FAMILIES}
     assert broken == families
 

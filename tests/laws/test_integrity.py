@@ -1,6 +1,5 @@
 """The integrity laws, each on a ledger that breaks it: files, manifest, chains and ends of streams."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -9,8 +8,9 @@ import pytest
 from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
-from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends, read_claim
+from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends
 from tests.laws import SECOND, findings, findings_after, violations
+from tests.laws.forging import entries, forged, step_file
 from tests.ledgers import (
     RANK0,
     RUN_ID,
@@ -30,30 +30,6 @@ from tests.ledgers import (
 )
 
 RANK1 = "t0001.r00001"
-
-
-def entries(folder: Path) -> list[manifest.Entry]:
-    return manifest.read(folder, read_claim(folder)[1]).entries
-
-
-def rewritten(folder: Path, kept: list[manifest.Entry]) -> None:
-    """A manifest of these entries whose own digests and chain hold, as one would forge it."""
-    previous = read_claim(folder)[1].hex()
-    for path in (folder / "manifest").iterdir():
-        path.unlink()
-    for number, entry in enumerate(kept):
-        data, own = canonical.encode(msgspec.structs.replace(entry, number=number, previous_sha256=previous))
-        manifest.path_of(folder, number).write_bytes(data)
-        previous = own
-
-
-def forged(change: Callable[[list[manifest.Entry]], list[manifest.Entry]]) -> Callable[[Path], None]:
-    return lambda folder: rewritten(folder, change(entries(folder)))
-
-
-def step_file(folder: Path) -> manifest.SegmentFile:
-    """The segment of `step_completed` in the first entry."""
-    return next(file for file in entries(folder)[0].files if file.kind == "step_completed")
 
 
 def flipped(path: Path) -> None:

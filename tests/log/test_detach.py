@@ -58,7 +58,7 @@ def test_training_goes_on_and_the_gap_is_recorded(
 
 
 def test_a_run_with_a_gap_never_passes(run: Path, broken_disk: pytest.MonkeyPatch) -> None:
-    """The law over streams finds it, after sealing too."""
+    """The law over streams finds it, after sealing too; an event that was accepted and not synced is not lost yet."""
     writer = log.open_writer(run, opened(), on_failure="detach")
     breaks(broken_disk)
     assert writer.emit(events.RunFinished(outcome="completed")) == log.NOT_RECORDED
@@ -71,7 +71,7 @@ def test_a_run_with_a_gap_never_passes(run: Path, broken_disk: pytest.MonkeyPatc
     assert (
         found.verdict,
         [(finding.stream, finding.actual.split(" after ")[0]) for finding in law.findings],
-    ) == ("FAIL", [(GAP, "1 events lost")])
+    ) == ("FAIL", [(GAP, "0 events lost")])
 
 
 def test_a_gap_that_cannot_be_recorded_is_said(

@@ -1,93 +1,43 @@
-"""The command line: parse, call, render, exit code. Data goes to stdout, talk to stderr.
+"""Commands about one run, or all: audit, show, query, receipts, replay, laws, catalog."""
 
-Exit codes: 0 it holds, 1 a law is violated, 2 wrong usage or configuration, 3 cannot decide (any crash of ours
-included), 4 no such run.
-"""
-
-import functools
 import io
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from psion_ledger import __version__
-from psion_ledger.errors import LedgerError, UsageError
-from psion_ledger.report.escape import plain
+from psion_ledger.cli.app import (
+    ARTIFACTS,
+    LEDGER,
+    Artifacts,
+    AsOf,
+    Deep,
+    DocumentFormat,
+    Ledger,
+    OptionalRun,
+    Output,
+    RequiredRun,
+    app,
+    guarded,
+    opened,
+    read_file,
+    say,
+    write_out,
+)
+from psion_ledger.errors import UsageError
 from psion_ledger.settings import from_pyproject
 
 if TYPE_CHECKING:
-    from psion_ledger.ledger import Run
+    from psion_ledger.witness import Kept
 
-P = ParamSpec("P")
-app = typer.Typer(
-    name="psion-ledger",
-    help="Audit a pretraining run from its ledger: what it saw, in which shares and order, and what came out.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-OptionalRun = Annotated[str | None, typer.Argument(metavar="RUN", help="The run's id; the latest without it.")]
-RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-Ledger = Annotated[Path, typer.Option("--ledger", envvar="PSION_LEDGER_LEDGER", help="The folder that holds the runs.")]
 OptionalLedger = Annotated[
     Path | None,
     typer.Option("--ledger", help="The ledger to derive it from; the usual one when no documents are given."),
 ]
-Artifacts = Annotated[
-    Path,
-    typer.Option("--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output."),
-]
-AsOf = Annotated[int | None, typer.Option("--as-of", min=0, help="Only the first N manifest entries.")]
-DocumentFormat = Annotated[Literal["rich", "json"], typer.Option("--format", help="How to print it.")]
 RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")]
-LEDGER = Path("ledger")
-ARTIFACTS = Path("runs")
-
-
-def say(message: str) -> None:
-    """Talk: one escaped line on stderr."""
-    print(plain(message), file=sys.stderr)
-
-
-def guarded(command: Callable[P, int]) -> Callable[P, None]:
-    """Turn what a command returns or raises into an exit code; Typer alone would make any crash a 1."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            code = command(*args, **kwargs)
-            sys.stdout.flush()
-        except LedgerError as error:
-            say(f"psion-ledger: {error}")
-            code = error.exit_code
-        except BrokenPipeError:
-            # The reader has gone; what is left in the buffer must not fail a second time at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 3
-        except Exception as error:
-            if os.environ.get("PSION_LEDGER_DEBUG"):
-                raise
-            say(f"psion-ledger: cannot decide, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where)")
-            code = 3
-        raise typer.Exit(code)
-
-    return run
-
-
-def opened(ledger: Path, run_id: str | None, as_of: int | None = None) -> "Run":
-    """The run to work on; says which when none was named."""
-    from psion_ledger.ledger import open_run
-
-    run = open_run(ledger, run_id, as_of)
-    if run_id is None:
-        say(f"run {run.run_id} (the latest in {ledger})")
-    return run
 
 
 def usual_ledger() -> Path:
@@ -95,29 +45,12 @@ def usual_ledger() -> Path:
     return Path(os.environ.get("PSION_LEDGER_LEDGER") or from_pyproject(Path.cwd()).get("ledger") or LEDGER)
 
 
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def write_out(content: str, path: Path | None) -> None:
-    if path is None:
-        print(content)
-        return
-    try:
-        path.write_text(content + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
-
-
 @app.command()
 @guarded
 def audit(
     run: OptionalRun = None,
     require: Annotated[
-        Literal["intact", "accounted", "replayed"],
+        Literal["intact", "accounted", "replayed", "witnessed"],
         typer.Option("--require", help="The level that PASS asks for."),
     ] = "accounted",
     corpus: Annotated[
@@ -130,16 +63,26 @@ def audit(
         typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws; repeatable."),
     ] = None,
     format: DocumentFormat = "rich",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    output: Output = None,
     as_of: AsOf = None,
+    deep: Deep = False,
+    expect_head: Annotated[
+        Path | None, typer.Option("--expect-head", metavar="NOTE", help="A signed head that was kept outside.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="PUB", help="The Ed25519 public key (PEM) that signed it.")
+    ] = None,
     ledger: Ledger = LEDGER,
 ) -> int:
     """Check every law over a run, and say how far its evidence carries."""
     from psion_ledger import audit as auditing
     from psion_ledger.report import facts, terminal
 
+    kept = _kept(expect_head, key)
     with opened(ledger, run, as_of) as record:
-        found = auditing.audit(record, require=require, artifacts=artifacts, corpus=corpus, select=select)
+        found = auditing.audit(
+            record, require=require, artifacts=artifacts, corpus=corpus, select=select, kept=kept, deep=deep
+        )
         if format == "json":
             write_out(auditing.to_json(found).decode(), output)
             return found.exit_code
@@ -152,6 +95,16 @@ def audit(
         terminal.show_audit(terminal.console(shown), found, known)
         write_out(shown.getvalue().rstrip("\n"), output)
     return found.exit_code
+
+
+def _kept(note: Path | None, key: Path | None) -> "Kept | None":
+    from psion_ledger import heads, witness
+
+    if note is None and key is None:
+        return None
+    if note is None or key is None:
+        raise UsageError("give both --expect-head and --key: a head is worth what the key is that you pin")
+    return witness.keep(read_file(note), heads.load_public_key(key))
 
 
 @app.command()
@@ -337,24 +290,3 @@ def catalog(
         write_catalog(record, output)
     say(f"{output}: verified as of now; delete it and make it again at will")
     return 0
-
-
-@app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit(0)
-
-
-def main() -> None:
-    try:
-        defaults = from_pyproject(Path.cwd())
-    except LedgerError as error:
-        say(f"psion-ledger: {error}")
-        sys.exit(error.exit_code)
-    commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    app(default_map=dict.fromkeys(commands - {verify.__name__}, defaults))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,42 @@
+"""The command line: parse, call, render, exit code."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from psion_ledger import __version__
+from psion_ledger.cli import custody, runs
+from psion_ledger.cli.app import app, say
+from psion_ledger.cli.supervise import supervised
+from psion_ledger.errors import LedgerError
+from psion_ledger.settings import from_pyproject
+
+__all__ = ["app", "main"]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit(0)
+
+
+def main() -> None:
+    try:
+        defaults = from_pyproject(Path.cwd())
+    except LedgerError as error:
+        say(f"psion-ledger: {error}")
+        sys.exit(error.exit_code)
+    commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    known: dict[str, Any] = dict.fromkeys(commands - {runs.verify.__name__}, defaults)
+    proofs = {command.callback.__name__ for command in custody.prove.registered_commands if command.callback}
+    known["prove"] = dict.fromkeys(proofs, defaults)
+    if len(sys.argv) > 1 and sys.argv[-1] != "--help":
+        supervised()
+    app(default_map=known)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The journals of a run, held against its claim and its manifest."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+
+import msgspec
+
+from psion_ledger.errors import Unreadable
+from psion_ledger.fsck.finding import Finding
+from psion_ledger.log import claim, files, manifest
+from psion_ledger.log.frame import Damage, Header, Scan, first_link
+from psion_ledger.log.liveness import live_holder
+
+
+class Scanned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal says of itself, without its events; `refused` when it cannot be read at all."""
+
+    name: str
+    stream: str
+    header: Header | None
+    last_seq: int
+    link_after: bytes
+    damage: Damage | None
+    refused: str | None
+
+
+def scans(folder: Path) -> Iterator[Scanned]:
+    journals = sorted((folder / "journal").glob("*/*.wal"))
+    for path, following in zip_longest(journals, journals[1:]):
+        follows = following is not None and following.parent == path.parent
+        name = path.relative_to(folder).as_posix()
+        try:
+            # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
+            live = live_holder(path) is not None
+            data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+            scan = Scan(data, name, files.first_seq(following) if follows else None)
+        except FileNotFoundError:
+            continue  # Sealed meanwhile.
+        except Unreadable as error:
+            yield Scanned(
+                name=name, stream=path.parent.name, header=None, last_seq=files.first_seq(path), link_after=b"",
+                damage=None, refused=str(error),
+            )  # fmt: skip
+            continue
+        last_seq = scan.header.first_seq + sum(1 for _ in scan) - 1
+        # What a live writer has not finished to write is not torn.
+        damage = None if scan.damage is None or (live and not scan.damage.tampered) else scan.damage
+        yield Scanned(
+            name=name, stream=path.parent.name, header=scan.header, last_seq=last_seq, link_after=scan.link,
+            damage=damage, refused=None,
+        )  # fmt: skip
+
+
+def check(claimed: claim.Claim, known: manifest.Manifest, journals: list[Scanned]) -> Iterator[Finding]:
+    """Each journal by itself, and where it must continue its stream: behind what is sealed, or the journal before."""
+    nonce = bytes.fromhex(claimed.nonce)
+    ends: dict[str, tuple[int, bytes]] = {}
+    for found in journals:
+        finding = partial(Finding, file=found.name, stream=found.stream)
+        if (header := found.header) is None:
+            yield finding(code="journal_unreadable", seq_first=found.last_seq, detail=str(found.refused))
+            continue
+        if (header.run_id, header.stream, header.nonce) != (claimed.run_id, found.stream, nonce):
+            detail = f"belongs to stream {header.stream} of run {header.run_id}"
+            yield finding(code="journal_foreign", detail=detail)
+            continue
+        if (damage := found.damage) is not None:
+            yield finding(
+                code="journal_tampered" if damage.tampered else "journal_torn", seq_first=damage.seq, detail=str(damage)
+            )
+        sealed = known.last_of(found.stream)
+        if sealed is not None and sealed.last_seq >= header.first_seq:
+            continue  # A sealer was stopped before it dropped the journal; the next one does.
+        beginning = (-1, first_link(claimed.run_id, found.stream, nonce))
+        sealed_end = (sealed.last_seq, bytes.fromhex(sealed.link_after)) if sealed else beginning
+        seq, link = ends.get(found.stream, sealed_end)
+        if (header.first_seq, header.link_before) != (seq + 1, link):
+            detail = f"expected seq {seq + 1}, link {link.hex()}; found link {header.link_before.hex()}"
+            yield finding(code="stream_broken", seq_first=header.first_seq, seq_last=found.last_seq, detail=detail)
+        ends[found.stream] = (found.last_seq, found.link_after)

@@ -1,0 +1,102 @@
+"""Compaction: adjacent segments of one stream become fewer files, under an entry that replaces theirs.
+
+It deletes nothing. The events are re-derived from their columns before they are written again, so that nothing
+wrong is ever handed on. Pruning, asked for by itself, deletes the files that no entry needs any more.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from psion_ledger.digest import merkle_root, sha256_file
+from psion_ledger.errors import Unreadable
+from psion_ledger.log import claim, files, manifest, reread
+from psion_ledger.log.segment import write_segment
+
+# What one compacted range may hold: it is in memory while it is written.
+RANGE_BYTES_MAX = 256 << 20
+
+
+def compact_run(run: Path) -> list[manifest.Entry]:
+    """Compact every stream; the entries that were published. Raises Unreadable for a record that does not hold."""
+    _, claim_sha256 = claim.read_claim(run)
+    known = manifest.read(run, claim_sha256)
+    if known.broken is not None:
+        raise Unreadable(
+            f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is compacted"
+        )
+    with files.reported(run):
+        made = [_compact(run, claim_sha256, known, group) for group in _groups(known.current())]
+    return [entry for entry in made if entry is not None]
+
+
+def _groups(current: list[manifest.Entry]) -> Iterator[list[manifest.Entry]]:
+    """Adjacent ranges of one stream, as many as fit into one."""
+    ordered = sorted(current, key=lambda entry: (entry.stream, entry.first_seq))
+    for _, entries in groupby(ordered, key=lambda entry: (entry.stream, entry.events_version)):
+        group: list[manifest.Entry] = []
+        bytes_total = 0
+        for entry in entries:
+            own = sum(file.bytes for file in entry.files)
+            if group and bytes_total + own > RANGE_BYTES_MAX:
+                if len(group) > 1:
+                    yield group
+                group, bytes_total = [], 0
+            group.append(entry)
+            bytes_total += own
+        if len(group) > 1:
+            yield group
+
+
+def _compact(
+    run: Path, claim_sha256: bytes, known: manifest.Manifest, group: list[manifest.Entry]
+) -> manifest.Entry | None:
+    links: list[bytes] = []
+    for entry in group:
+        for file in entry.files:
+            _require_whole(run, file)
+        if why := reread.fault(run, known, entry):
+            raise Unreadable(f"run {run.name}, entry {entry.number}: {why}; `psion-ledger fsck --deep` says more")
+        links.extend(link for _, _, link in reread.events(run, entry))
+    stream, first_seq, last_seq = group[0].stream, group[0].first_seq, group[-1].last_seq
+    written = []
+    for kind in sorted({file.kind for entry in group for file in entry.files}):
+        parts = [run / file.path for entry in group for file in entry.files if file.kind == kind]
+        table = pa.concat_tables([pq.read_table(path, partitioning=None) for path in parts])
+        written.append(write_segment(run, kind, table, stream, first_seq, last_seq))
+    files.sync_folder(run / "segments")
+    entry = manifest.replacing(group, written, merkle_root(links).hex())
+    return manifest.append(run, claim_sha256, entry)
+
+
+def _require_whole(run: Path, file: manifest.SegmentFile) -> None:
+    try:
+        digest = sha256_file(run / file.path).hex()
+    except OSError as error:
+        raise Unreadable(f"{run / file.path}: cannot be read: {error.strerror}; restore it from a copy") from error
+    if digest != file.sha256:
+        raise Unreadable(f"{run / file.path}: not the bytes that were sealed; restore it from a copy")
+
+
+def prune_run(run: Path) -> list[str]:
+    """Delete the files that compacted entries replaced, once the files that stand for them are whole; their paths."""
+    known = manifest.read(run, claim.read_claim(run)[1])
+    if known.broken is not None:
+        raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is pruned")
+    needed = {file.path for entry in known.current() for file in entry.files}
+    for entry in known.current():
+        for file in entry.files if entry.type == "compact" else ():
+            _require_whole(run, file)
+    manifest.settle(run)
+    pruned = []
+    for path in sorted({file.path for entry in known.entries for file in entry.files} - needed):
+        try:
+            (run / path).unlink()
+        except FileNotFoundError:
+            continue
+        files.sync_folder((run / path).parent)
+        pruned.append(path)
+    return pruned
