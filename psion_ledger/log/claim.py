@@ -12,7 +12,7 @@ import msgspec
 
 from psion_ledger.digest import sha256
 from psion_ledger.errors import BadRunId, NewerFormat, NoSuchRun, Unreadable, UsageError
-from psion_ledger.log import canonical, files
+from psion_ledger.log import canonical, files, filesystem
 
 FORMAT_VERSION = 1
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -55,6 +55,7 @@ def create_run(ledger: Path, run_id: str) -> Path:
     with files.reported(run):
         for folder in (ledger, run, run / "attempts", run / "journal", run / "segments", run / "manifest"):
             files.make_folder(folder)
+        filesystem.probe(run)
         scratch = files.scratch_path(run)
         claim = Claim(
             format="psion-ledger",

@@ -92,11 +92,12 @@ def prune_run(run: Path) -> list[str]:
             _require_whole(run, file)
     manifest.settle(run)
     pruned = []
-    for path in sorted({file.path for entry in known.entries for file in entry.files} - needed):
-        try:
-            (run / path).unlink()
-        except FileNotFoundError:
-            continue
-        files.sync_folder((run / path).parent)
-        pruned.append(path)
+    with files.reported(run):
+        for path in sorted({file.path for entry in known.entries for file in entry.files} - needed):
+            try:
+                (run / path).unlink()
+            except FileNotFoundError:
+                continue
+            files.sync_folder((run / path).parent)
+            pruned.append(path)
     return pruned

@@ -80,6 +80,7 @@ def open_writer(
         # A stream that cannot even begin raises, whatever is to be done about one that cannot go on.
         writer._append(opened)
     except BaseException:
+        writer._on_failure = "raise"  # The caller knows: there is no gap to record.
         writer.close()
         raise
     return writer
@@ -100,7 +101,7 @@ class Writer:
         self._sealer = Sealer(run, stream)
         self._lost_events = 0
         self._closed = False
-        self._seq = 0
+        self._seq = self._journal_first_seq = 0
         self._link = frame.first_link(self._claim.run_id, stream, bytes.fromhex(self._claim.nonce))
         self._durable_through = frame.NOTHING_DURABLE
         self._failure: str | None = None
@@ -207,7 +208,9 @@ class Writer:
             first_seq=self._seq,
             link_before=self._link,
         )
-        return begin_journal(self.run, header)
+        begun = begin_journal(self.run, header)
+        self._journal_first_seq = self._seq
+        return begun
 
     def _rotate_full(self) -> None:
         with self._sync_lock, self._lock:
@@ -218,6 +221,8 @@ class Writer:
 
     def _rotate_locked(self) -> None:
         # Under both locks: no sync may run on a descriptor that is being closed.
+        if self._seq == self._journal_first_seq:
+            return  # Nothing is written in it yet, so nothing is left to anybody.
         try:
             os.fsync(self._fd)
             self._durable_through = self._seq - 1

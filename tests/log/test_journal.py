@@ -381,3 +381,14 @@ def test_an_on_disk_frame_is_length_crc_body(run: Path) -> None:
         header.run_id, header.stream, header.first_seq, header.format_version, header.events_version,
     ) == (RUN_ID, RANK0, 0, 1, 1)  # fmt: skip
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_rotating_an_empty_journal_changes_nothing(run: Path) -> None:
+    """There is nothing in it to leave to the sealer; the writer goes on in it."""
+    with log.open_writer(run, opened()) as writer:
+        for _ in range(3):
+            writer.rotate()
+        writer.emit(numbered(1))
+    names = sorted(path.name for path in (run / "journal" / RANK0).iterdir())
+    assert names == [f"{0:012}.wal", f"{1:012}.wal"]
+    assert recorded(run) == [(RANK0, 0, opened()), (RANK0, 1, numbered(1))]

@@ -1,0 +1,225 @@
+"""The commands about the log itself, as people run them: seal, compact, fsck, head, prove, and an audit with a head."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from psion_ledger import log
+from psion_ledger.log import canonical, manifest, open_writer
+from psion_ledger.record import read
+from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
+from tests.laws.forging import entries, rewritten
+from tests.ledgers import RANK0, opened
+from tests.log.processes import live_writer
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    shutil.copytree(FIXTURE_LEDGER, tmp_path / "ledger")
+    return tmp_path / "ledger"
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A private and a public key, made as the documentation says."""
+    folder = tmp_path_factory.mktemp("keys")
+    key, public = folder / "key.pem", folder / "pub.pem"
+    for words in (("genpkey", "-algorithm", "ed25519", "-out", key), ("pkey", "-in", key, "-pubout", "-out", public)):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    key.chmod(0o600)
+    return key, public
+
+
+def signed(ledger: Path, keys: tuple[Path, Path], name: str) -> Path:
+    path = ledger.parent / name
+    done = psion("head", FIXTURE, "--ledger", ledger, "--key", keys[0], "-o", path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    return path
+
+
+def audit(ledger: Path, keys: tuple[Path, Path], note: Path, *words: object) -> tuple[int, dict[str, object]]:
+    done = psion(
+        "audit", FIXTURE, "--ledger", ledger, "--require", "witnessed", "--expect-head", note, "--key", keys[1],
+        "--format", "json", *words,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout)
+
+
+def add_an_entry(ledger: Path) -> None:
+    with open_writer(ledger / FIXTURE, opened(role="verify"), stream="v.later"):
+        pass
+    log.seal_run(ledger / FIXTURE)
+
+
+def test_what_a_dead_writer_left_is_sealed(tmp_path: Path) -> None:
+    """A killed run is sealed as resuming would; a live one is left alone."""
+    run = log.create_run(tmp_path, "killed")
+    with live_writer(run):
+        done = psion("seal", "killed", "--ledger", tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing to seal\n")
+    with (run / "journal" / RANK0 / f"{0:012}.wal").open("ab") as file:
+        file.write(b"half a frame")
+    done = psion("seal", "killed", "--ledger", tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"entry 0  {RANK0}  seq 0 to 0\n")
+    assert done.stderr.startswith(f"torn tail: journal/{RANK0}/{0:012}.wal: cut at byte ")
+
+
+def test_segments_are_compacted_and_pruned(ledger: Path) -> None:
+    """The audit before and after says the same."""
+    done = psion("compact", FIXTURE, "--ledger", ledger)
+    assert (done.returncode, done.stdout) == (0, f"entry 4  {RANK0}  seq 0 to 105, for entries 0, 3\n")
+    assert psion("compact", FIXTURE, "--ledger", ledger, "--prune").stdout == "13 files deleted\n"
+    assert psion("audit", FIXTURE, "--ledger", ledger).returncode == 0
+    assert psion("fsck", FIXTURE, "--ledger", ledger, "--deep").returncode == 0
+
+
+def test_fsck_names_the_fault(ledger: Path) -> None:
+    """For people and for machines: file, stream and events."""
+    file = next(f for f in entries(ledger / FIXTURE)[0].files if f.kind == "step_completed")
+    data = bytearray((ledger / FIXTURE / file.path).read_bytes())
+    data[50] ^= 1
+    (ledger / FIXTURE / file.path).write_bytes(data)
+    done = psion("fsck", FIXTURE, "--ledger", ledger)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"FAIL  run {FIXTURE}\n  4 manifest entries, 21 segments, 0 journals, 0 heads\n")
+    # A line is folded at 100 columns.
+    assert f"file_changed{file.path}streamt0001.r00000,seq0to102" in "".join(done.stdout.split())
+    found = json.loads(psion("fsck", FIXTURE, "--ledger", ledger, "--format", "json").stdout)
+    (finding,) = found.pop("findings")
+    assert found == {"schema": "psion_ledger.fsck.v1", "run_id": FIXTURE, "verdict": "FAIL", "deep": False}
+    assert list(finding) == ["code", "file", "stream", "seq_first", "seq_last", "detail"]
+    assert list(finding.values())[:5] == ["file_changed", file.path, RANK0, 0, 102]
+
+
+def test_a_kept_head_anchors_the_record(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """To the entry that it was signed at; what came later is said to be not anchored."""
+    note = signed(ledger, keys, "kept.note")
+    code, found = audit(ledger, keys, note)
+    assert (code, found["verdict"], found["required_level"]) == (0, "PASS", "witnessed")
+    add_an_entry(ledger)
+    done = psion("audit", FIXTURE, "--ledger", ledger, "--expect-head", note, "--key", keys[1])
+    assert "Witnessed to entry 4 of 5; the tail behind it is not anchored." in done.stdout
+
+
+def test_without_a_kept_head_nothing_is_witnessed(ledger: Path) -> None:
+    """The report says so; asked for, it is unproven, with what to pass."""
+    done = psion("audit", FIXTURE, "--ledger", ledger, "--require", "witnessed")
+    assert done.returncode == 3
+    said = " ".join(done.stdout.replace("\u2502", " ").split())
+    assert "The tail is not anchored: no head kept outside was held against it." in said
+    assert "pass a head that was kept outside, --expect-head NOTE --key PUB" in said
+
+
+def test_a_rollback_is_found(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """The last entry was taken away: what is left holds by itself."""
+    note = signed(ledger, keys, "kept.note")
+    manifest.path_of(ledger / FIXTURE, 3).unlink()
+    code, found = audit(ledger, keys, note)
+    assert (code, found["verdict"]) == (1, "FAIL")
+
+
+def test_a_fork_is_found_and_proven(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """The history was rewritten, every digest forged, and the new one signed with the same key: two signed heads
+    prove it to anybody who has the key, and no ledger."""
+    note = signed(ledger, keys, "kept.note")
+    run = ledger / FIXTURE
+    known = entries(run)
+    first = canonical.encode(known[0])[0]
+    rewritten(run, [*known[:2], *known[3:]])
+    (run / "heads" / "4.note").unlink()
+    add_an_entry(ledger)
+    add_an_entry_again = canonical.encode(entries(run)[0])[0]
+    assert first == add_an_entry_again
+    code, found = audit(ledger, keys, note)
+    assert (code, found["verdict"]) == (1, "FAIL")
+    signed(ledger, keys, "forked.note")
+    proof = ledger.parent / "equivocation.json"
+    words = ("--ledger", ledger, "--expect-head", note, "--key", keys[1], "-o", proof)
+    assert psion("prove", "equivocation", FIXTURE, *words).returncode == 0
+    shutil.rmtree(ledger)
+    done = psion("prove", "check", proof, "--key", keys[1])
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "PASS")
+
+
+def test_compaction_after_a_kept_head_needs_the_deep_check(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """The head vouches for the old segments; that the new ones hold the same events, only their columns show."""
+    note = signed(ledger, keys, "kept.note")
+    assert psion("compact", FIXTURE, "--ledger", ledger, "--prune").returncode == 0
+    code, found = audit(ledger, keys, note)
+    assert (code, found["unproven"]) == (
+        3, ["segments were compacted after the kept head: --deep holds their events against it"]
+    )  # fmt: skip
+    code, found = audit(ledger, keys, note, "--deep")
+    assert (code, found["verdict"], found["unproven"]) == (0, "PASS", [])
+
+
+def test_an_event_is_proven_without_the_ledger(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """Down to its bytes; a changed proof is refused, and so is another key."""
+    signed(ledger, keys, "kept.note")
+    proof = ledger.parent / "proof.json"
+    words = ("--stream", RANK0, "--seq", 50, "--ledger", ledger, "-o", proof)
+    assert psion("prove", "inclusion", FIXTURE, *words).returncode == 0
+    before = json.loads(proof.read_text())
+    psion("compact", FIXTURE, "--ledger", ledger, "--prune")
+    assert psion("prove", "inclusion", FIXTURE, *words).returncode == 0
+    assert before == json.loads(proof.read_text())
+    shutil.rmtree(ledger)
+    assert psion("prove", "check", proof, "--key", keys[1]).stdout.startswith("PASS\n  signed: 4 entries of ")
+    proof.write_text(proof.read_text().replace('"seq": 50', '"seq": 51'))
+    done = psion("prove", "check", proof, "--key", keys[1], "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (1, "FAIL")
+
+
+def test_a_head_is_shown_to_continue_an_older_one(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """Two signed heads and a path between them."""
+    note = signed(ledger, keys, "kept.note")
+    add_an_entry(ledger)
+    signed(ledger, keys, "newer.note")
+    proof = ledger.parent / "consistency.json"
+    assert psion("prove", "consistency", FIXTURE, "--from", note, "--ledger", ledger, "-o", proof).returncode == 0
+    done = psion("prove", "check", proof, "--key", keys[1])
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+
+
+def test_a_private_key_that_others_can_read_is_refused(ledger: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    """Nothing is signed with it."""
+    key = tmp_path / "key.pem"
+    shutil.copy(keys[0], key)
+    key.chmod(0o644)
+    done = psion("head", FIXTURE, "--ledger", ledger, "--key", key)
+    assert (done.returncode, done.stdout, "chmod 600" in done.stderr) == (2, "", True)
+    assert not (ledger / FIXTURE / "heads").exists()
+
+
+def test_a_head_without_its_key_is_wrong_usage(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """A key that nobody pinned is worth nothing; and the key must be the one that signed."""
+    note = signed(ledger, keys, "kept.note")
+    done = psion("audit", FIXTURE, "--ledger", ledger, "--expect-head", note)
+    assert (done.returncode, "give both --expect-head and --key" in done.stderr) == (2, True)
+    note.write_bytes(note.read_bytes()[:-4])
+    done = psion("audit", FIXTURE, "--ledger", ledger, "--expect-head", note, "--key", keys[1])
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_an_unsigned_head_is_what_would_be_signed(ledger: Path) -> None:
+    """Origin, size and root, to read; nothing is kept."""
+    done = psion("head", FIXTURE, "--ledger", ledger)
+    claimed = read(ledger / FIXTURE).claim
+    assert done.stdout.splitlines()[:2] == [f"psion-ledger/{FIXTURE}/{claimed.nonce}", "4"]
+    assert (done.returncode, done.stderr) == (0, "not signed: give --key to sign it\n")
+    assert not (ledger / FIXTURE / "heads").exists()
+
+
+def test_a_command_that_is_killed_cannot_decide(tmp_path: Path) -> None:
+    """Not: violated. The parent says which signal ended it, as it would when hostile bytes bring a library down."""
+    code = (
+        "import os, signal; from psion_ledger.cli import supervise; supervise.supervised(); "
+        "os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    said = "psion-ledger: cannot decide: ended by SIGSEGV while it read the record\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
