@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+_sha256 = hashlib.sha256
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -33,11 +34,11 @@ def length_prefixed(*parts: bytes) -> bytes:
 
 
 def leaf_hash(data: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + data).digest()
+    return _sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return _sha256(b"\x01" + left + right).digest()
 
 
 def merkle_root(leaf_hashes: Iterable[bytes]) -> bytes:

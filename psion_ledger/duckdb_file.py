@@ -22,7 +22,7 @@ def write_catalog(run: Run, path: Path) -> None:
         raise UsageError(f"{path} exists: delete it first, it can always be made again")
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with cannot_decide(run.run_id), duckdb.connect(str(scratch), config=relations.SETTINGS) as con:
+        with cannot_decide(run.record), duckdb.connect(str(scratch), config=relations.SETTINGS) as con:
             _fill(con, run)
         os.link(scratch, path)
     except OSError as error:

@@ -39,20 +39,20 @@ class Run:
     @functools.cached_property
     def con(self) -> duckdb.DuckDBPyConnection:
         """For built-in queries alone: it scans the ledger's files and could write. Views come with `relate`."""
-        with cannot_decide(self.run_id):
+        with cannot_decide(self.record):
             return relations.connect(self.record, native=True)
 
     def relate(self, words: Iterable[str]) -> None:
         """Create the views that a built-in query with these words reads, once."""
         missing = [v for v in catalog.needed(catalog.views(), words) if v.name not in self._related]
-        with cannot_decide(self.run_id):
+        with cannot_decide(self.record):
             relations.create_views(self.con, missing)
         self._related.update(view.name for view in missing)
 
     def rows(self, query: catalog.Query) -> list[dict[str, object]]:
         """The rows of a built-in query."""
         self.relate(query.words)
-        with cannot_decide(self.run_id):
+        with cannot_decide(self.record):
             table = self.con.sql(query.sql).to_arrow_table()
         rows: list[dict[str, object]] = table.to_pylist()
         return rows
@@ -76,7 +76,7 @@ class Run:
         Raises QueryRefused when it is not exactly one SELECT or does not bind, LimitHit when it takes too long or
         too much memory.
         """
-        with cannot_decide(self.run_id):
+        with cannot_decide(self.record):
             con = self._sandbox
         try:
             statements = con.extract_statements(query.encode().decode())
@@ -97,6 +97,7 @@ class Run:
         except duckdb.OutOfMemoryException as error:
             raise LimitHit("the query needs more memory than PSION_LEDGER_MEMORY_BYTES allows it") from error
         except duckdb.Error as error:
+            _refuse_if_gone(self.record, error)
             raise QueryRefused(first_line(error)) from error
         finally:
             alarm.cancel()
@@ -105,7 +106,7 @@ class Run:
     @functools.cached_property
     def contracts_text(self) -> dict[str, str]:
         """The exact JSON of each contract that has been declared, by role."""
-        with cannot_decide(self.run_id):
+        with cannot_decide(self.record):
             found = self.con.execute(
                 "select contract_role, document from contract_declared where document is not null "
                 "order by attempt desc, rank desc, seq desc"
@@ -144,12 +145,23 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
-def cannot_decide(run_id: str) -> Iterator[None]:
+def cannot_decide(record: Record) -> Iterator[None]:
     """What DuckDB cannot read of a record, we cannot decide."""
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
+        _refuse_if_gone(record, error)
+        run_id = record.claim.run_id
         raise CannotDecide(f"run {run_id}: the record cannot be queried: {first_line(error)}") from error
+
+
+def _refuse_if_gone(record: Record, error: Exception) -> None:
+    """Raise CannotDecide when a file that was verified is not there any more: no query is to blame for that."""
+    for file in record.files:
+        if file.holds and not (record.folder / file.path).is_file():
+            raise CannotDecide(
+                f"run {record.claim.run_id}: {file.path} has gone, compacted and pruned meanwhile: run it again"
+            ) from error
 
 
 def open_run(ledger: str | Path, run_id: str | None = None, as_of: int | None = None) -> Run:

@@ -191,7 +191,8 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
     past = began.past
     if past.stage_completed and world.rank > 0:
         return True  # nothing of training follows completion; rank 0 alone has a finish to record
-    with emit.Recorder(began.run, began.attempt, world.rank, past.previous) as recorder:
+    failing = command.on_ledger_failure
+    with emit.Recorder(began.run, began.attempt, world.rank, past.previous, failing) as recorder:
         if not past.stage_completed:
             devices = environment.devices(world)
             if world.rank == 0:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, Literal, NoReturn, get_type_hints
 
 PYTHON_TEXT = "python"
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -98,6 +98,7 @@ class Command:
     run_id: str
     ledger: Path
     artifacts: Path
+    on_ledger_failure: Literal["raise", "detach"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -123,6 +124,10 @@ def parse_command(arguments: list[str]) -> Command:
     parser.add_argument("--run-id", metavar="RUN", help="name of a new run (default: from date and time)")
     parser.add_argument("--ledger", type=Path, metavar="DIR", default=Path("ledger"), help="(default: ./ledger)")
     parser.add_argument("--artifacts", type=Path, metavar="DIR", default=Path("runs"), help="(default: ./runs)")
+    parser.add_argument(
+        "--on-ledger-failure", choices=["raise", "detach"], default="raise",
+        help="when the ledger cannot be written: stop, or train on without a record, which never passes an audit",
+    )  # fmt: skip
     given = vars(parser.parse_args(arguments))
     resume, run_id = given.pop("resume"), given.pop("run_id")
     if resume is not None and run_id not in (None, resume):
@@ -132,6 +137,7 @@ def parse_command(arguments: list[str]) -> Command:
         run_id=_valid_run_id(next((name for name in (resume, run_id) if name is not None), _new_run_id())),
         ledger=given.pop("ledger"),
         artifacts=given.pop("artifacts"),
+        on_ledger_failure=given.pop("on_ledger_failure"),
         flags={name: value for name, value in given.items() if value is not None},
     )
 

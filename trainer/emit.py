@@ -208,7 +208,9 @@ def _last_checkpoint(run: Run) -> Recorded | None:
 class Recorder:
     """One rank's stream in one attempt. Close it, or use it in a `with` statement."""
 
-    def __init__(self, run: Path, attempt: int, rank: int, previous: list[events.StreamEnd]) -> None:
+    def __init__(
+        self, run: Path, attempt: int, rank: int, previous: list[events.StreamEnd], on_failure: log.OnFailure
+    ) -> None:
         opened = events.StreamOpened(
             role="train",
             attempt=attempt,
@@ -219,7 +221,7 @@ class Recorder:
             previous=previous,
         )
         self.run, self.attempt = run, attempt
-        self.writer = log.open_writer(run, opened)
+        self.writer = log.open_writer(run, opened, on_failure=on_failure)
         self._tensor_layout_digest = self._model_descriptor_digest = b""
 
     def __enter__(self) -> "Recorder":

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from psion_ledger.errors import Unreadable
-from psion_ledger.fsck.finding import Finding
+from psion_ledger.fsck.finding import Code, Finding
 from psion_ledger.log import claim, files, manifest
 from psion_ledger.log.frame import Damage, Header, Scan, first_link
 from psion_ledger.log.liveness import live_holder
@@ -57,26 +57,31 @@ def check(claimed: claim.Claim, known: manifest.Manifest, journals: list[Scanned
     """Each journal by itself, and where it must continue its stream: behind what is sealed, or the journal before."""
     nonce = bytes.fromhex(claimed.nonce)
     ends: dict[str, tuple[int, bytes]] = {}
+    # What continues a faulty file is not accused beside it.
+    faulty = {found.stream for found in journals} if known.broken is not None else set[str]()
     for found in journals:
         finding = partial(Finding, file=found.name, stream=found.stream)
+        follows = found.stream not in faulty
         if (header := found.header) is None:
             yield finding(code="journal_unreadable", seq_first=found.last_seq, detail=str(found.refused))
+            faulty.add(found.stream)
             continue
         if (header.run_id, header.stream, header.nonce) != (claimed.run_id, found.stream, nonce):
             detail = f"belongs to stream {header.stream} of run {header.run_id}"
             yield finding(code="journal_foreign", detail=detail)
+            faulty.add(found.stream)
             continue
         if (damage := found.damage) is not None:
-            yield finding(
-                code="journal_tampered" if damage.tampered else "journal_torn", seq_first=damage.seq, detail=str(damage)
-            )
+            code: Code = "journal_tampered" if damage.tampered else "journal_torn"
+            yield finding(code=code, seq_first=damage.seq, detail=str(damage))
+            faulty.add(found.stream)
         sealed = known.last_of(found.stream)
         if sealed is not None and sealed.last_seq >= header.first_seq:
             continue  # A sealer was stopped before it dropped the journal; the next one does.
         beginning = (-1, first_link(claimed.run_id, found.stream, nonce))
         sealed_end = (sealed.last_seq, bytes.fromhex(sealed.link_after)) if sealed else beginning
         seq, link = ends.get(found.stream, sealed_end)
-        if (header.first_seq, header.link_before) != (seq + 1, link):
+        if follows and (header.first_seq, header.link_before) != (seq + 1, link):
             detail = f"expected seq {seq + 1}, link {link.hex()}; found link {header.link_before.hex()}"
             yield finding(code="stream_broken", seq_first=header.first_seq, seq_last=found.last_seq, detail=detail)
         ends[found.stream] = (found.last_seq, found.link_after)

@@ -8,20 +8,24 @@ The first previous link binds the stream to its run. A header has the same envel
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
+from typing import TypeVar
+from zlib import crc32
 
 import msgspec
 
 from psion_ledger.digest import leaf_hash, length_prefixed, sha256
-from psion_ledger.errors import NewerFormat, Unreadable
+from psion_ledger.errors import EventRefused, NewerFormat, Unreadable
 from psion_ledger.events import EVENTS_VERSION, Event
 from psion_ledger.log.files import UNDECODABLE
 
 MAGIC = b"PSIONWAL"
 FRAME_BYTES_MAX = 64 << 20
 ENVELOPE = struct.Struct("<II")
+ENVELOPE_BYTES = ENVELOPE.size
+_unpack_envelope = ENVELOPE.unpack_from
 NOTHING_DURABLE = -1
+E = TypeVar("E", bound=Event)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
@@ -57,8 +61,20 @@ def first_link(run_id: str, stream: str, nonce: bytes) -> bytes:
     return sha256(b"psion-ledger/v1/stream\0" + length_prefixed(run_id.encode(), stream.encode(), nonce))
 
 
+def checked(event: E, stream: str) -> E:
+    """The event as it will be read: constructors validate nothing, so that what the decoder lets through is written.
+
+    Raises EventRefused.
+    """
+    try:
+        read: E = decode_event(encode(event))
+        return read
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise EventRefused(f"stream {stream}, {type(event).__name__}: {error}") from error
+
+
 def enveloped(body: bytes) -> bytes:
-    return ENVELOPE.pack(len(body), zlib.crc32(body)) + body
+    return ENVELOPE.pack(len(body), crc32(body)) + body
 
 
 def encode_header(header: Header) -> bytes:
@@ -67,17 +83,18 @@ def encode_header(header: Header) -> bytes:
 
 def _body_at(data: bytes, offset: int) -> bytes | str:
     """The body enveloped at `offset`, or why there is none."""
-    if offset + ENVELOPE.size > len(data):
+    start = offset + ENVELOPE_BYTES
+    if start > len(data):
         return "cut inside a frame's length"
-    length, crc = ENVELOPE.unpack_from(data, offset)
+    length, crc = _unpack_envelope(data, offset)
+    body = data[start : start + length]
+    if crc32(body) == crc and len(body) == length and 0 < length <= FRAME_BYTES_MAX:
+        return body  # First, because a sealer comes here for every event; what is wrong is named below.
     if length == 0:
         return "zeros in a frame's place"  # Whose crc32 would be right: what a power loss leaves of unwritten pages.
     if length > FRAME_BYTES_MAX:
         return f"a frame claims {length:,} bytes"
-    body = data[offset + ENVELOPE.size : offset + ENVELOPE.size + length]
-    if len(body) < length:
-        return "cut inside a frame"
-    return body if zlib.crc32(body) == crc else "crc32 differs"
+    return "cut inside a frame" if len(body) < length else "crc32 differs"
 
 
 def read_header(data: bytes, file: object) -> tuple[Header, int]:
@@ -132,9 +149,9 @@ class Scan:
 
     def __iter__(self) -> Iterator[tuple[Frame, bytes]]:
         """Pairs of a frame and its link, in order of seq."""
-        seq = self.header.first_seq
-        while self.end < len(self._data):
-            body = _body_at(self._data, self.end)
+        data, seq, link, end = self._data, self.header.first_seq, self.link, self.end
+        while end < len(data):
+            body = _body_at(data, end)
             if isinstance(body, str):
                 self._stop(seq, body, tampered=False)
                 return
@@ -143,13 +160,13 @@ class Scan:
             except UNDECODABLE as error:
                 self._stop(seq, f"no event: {error}", tampered=True)
                 return
-            if frame.seq != seq or frame.previous_link != self.link:
+            if frame.seq != seq or frame.previous_link != link:
                 self._stop(seq, f"seq {frame.seq} does not follow: the chain is broken", tampered=True)
                 return
-            self.link = leaf_hash(body)
-            self.end += ENVELOPE.size + len(body)
+            self.link = link = leaf_hash(body)
+            self.end = end = end + ENVELOPE_BYTES + len(body)
             seq += 1
-            yield frame, self.link
+            yield frame, link
         if seq <= self._known_durable:
             self._stop(seq, "the journal ends", tampered=True)
 
@@ -171,7 +188,7 @@ class Scan:
             if length > min(FRAME_BYTES_MAX, budget_bytes) or len(body) < length:
                 continue
             budget_bytes -= length
-            if zlib.crc32(body) != crc:
+            if crc32(body) != crc:
                 continue
             try:
                 yield _decode_frame(body)

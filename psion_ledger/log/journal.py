@@ -10,9 +10,9 @@ import contextlib
 import os
 import sys
 import threading
-import time
 import weakref
 from pathlib import Path
+from time import time_ns
 from typing import Literal, NoReturn
 
 import msgspec
@@ -21,6 +21,7 @@ from psion_ledger import events
 from psion_ledger.digest import leaf_hash
 from psion_ledger.errors import EventRefused, LedgerError, WriterBusy, WriterFailed
 from psion_ledger.log import claim, files, frame
+from psion_ledger.log.frame import checked, encode, enveloped
 from psion_ledger.log.liveness import begin_journal, refuse_existing
 from psion_ledger.log.sealer import Sealer
 
@@ -28,12 +29,13 @@ ROTATE_AT_BYTES = 64 << 20
 SYNC_EVERY_S = 0.05
 NOT_RECORDED = -1
 OnFailure = Literal["raise", "detach"]
-_DURABLE_ON_RETURN = (
+# Looked up by exact type, which is what the decoder returns: isinstance over so many classes takes a microsecond.
+_DURABLE_ON_RETURN = frozenset({
     events.StreamOpened, events.RunStarted, events.AttemptStarted, events.ContractDeclared, events.StageStarted,
     events.StageCompleted, events.StageAdvanced, events.CheckpointWritten, events.CheckpointLoaded,
     events.CheckpointRemoved, events.CheckpointPromoted, events.ReceiptRecorded, events.VerificationStarted,
     events.VerificationCompleted, events.RunFinished,
-)  # fmt: skip
+})  # fmt: skip
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
 
 
@@ -59,36 +61,24 @@ def open_writer(
     """
     name = stream or stream_name(opened)
     folder = run / "journal" / name
+    opened = checked(opened, name)
     try:
         files.make_folder(folder.parent)
         folder.mkdir(mode=0o700)
+        try:
+            files.sync_folder(folder.parent)
+            files.sync_above(run)
+            return Writer(run, name, opened, on_failure)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # So that whoever tries again does not find it taken.
+            raise
     except FileExistsError:
         refuse_existing(folder)
     except OSError as error:
-        raise _cannot_open(run, name, error) from error
-    try:
-        files.sync_folder(folder.parent)
-        files.sync_above(run)
-        writer = Writer(run, name, opened, on_failure)
-    except (OSError, LedgerError) as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # So that whoever tries again does not find it taken.
-        if isinstance(error, OSError):
-            raise _cannot_open(run, name, error) from error
-        raise
-    try:
-        # A stream that cannot even begin raises, whatever is to be done about one that cannot go on.
-        writer._append(opened)
-    except BaseException:
-        writer._on_failure = "raise"  # The caller knows: there is no gap to record.
-        writer.close()
-        raise
-    return writer
-
-
-def _cannot_open(run: Path, stream: str, error: OSError) -> WriterFailed:
-    reason = error.strerror or error
-    return WriterFailed(f"run {run.name}, stream {stream}: cannot be opened: {reason}; free the disk and try again")
+        raise WriterFailed(
+            f"run {run.name}, stream {name}: cannot be opened: {error.strerror or error}; free the disk and try again"
+        ) from error
 
 
 class Writer:
@@ -107,7 +97,9 @@ class Writer:
         self._failure: str | None = None
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
-        self._fd, self._bytes = self._begin_journal()
+        opening = encode((0, time_ns(), self._link, self._durable_through, opened))
+        self._fd, self._bytes = self._begin_journal(enveloped(opening))
+        self._seq, self._link, self._durable_through = 1, leaf_hash(opening), 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_syncing, name=f"sync {stream}", daemon=True)
         self._thread.start()
@@ -129,28 +121,26 @@ class Writer:
             return NOT_RECORDED
 
     def _append(self, event: events.Event) -> int:
-        try:
-            # Struct constructors validate nothing: what the decoder lets through is what is written.
-            event = frame.decode_event(frame.encode(event))
-        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
-            raise EventRefused(f"stream {self.stream}, {type(event).__name__}: {error}") from error
+        event = checked(event, self.stream)
+        if type(event) is events.StreamOpened:
+            self._refuse_another(event)
         with self._lock:
             if self._failure is not None:
                 raise WriterFailed(self._failure)
             seq = self._seq
-            body = frame.encode((seq, time.time_ns(), self._link, self._durable_through, event))
+            body = encode((seq, time_ns(), self._link, self._durable_through, event))
             if len(body) > frame.FRAME_BYTES_MAX:
                 raise EventRefused(
                     f"stream {self.stream}, {type(event).__name__}: larger than {frame.FRAME_BYTES_MAX:,} bytes"
                 )
-            data = frame.enveloped(body)
+            data = enveloped(body)
             self._write(data)
             self._link = leaf_hash(body)
             self._seq = seq + 1
             self._bytes += len(data)
         if self._bytes >= ROTATE_AT_BYTES:
             self._rotate_full()
-        if isinstance(event, _DURABLE_ON_RETURN):
+        if type(event) in _DURABLE_ON_RETURN:
             try:
                 self.sync()
             except WriterFailed:
@@ -158,6 +148,12 @@ class Writer:
                     raise
                 return NOT_RECORDED  # It is accepted, and not lost: no event of a gap.
         return seq
+
+    def _refuse_another(self, opened: events.StreamOpened) -> None:
+        """Role, attempt and rank are one for the whole stream: sealed, they stand in every row of it."""
+        theirs, ours = ((o.role, o.attempt, o.rank) for o in (opened, self._opened))
+        if theirs != ours:
+            raise EventRefused(f"stream {self.stream}: opened as {ours}, and now as {theirs}: a stream begins once")
 
     def _write(self, data: bytes) -> None:
         try:
@@ -198,7 +194,7 @@ class Writer:
             except WriterFailed:
                 return  # The next emit raises it, in the thread that can act on it.
 
-    def _begin_journal(self) -> tuple[int, int]:
+    def _begin_journal(self, opening: bytes = b"") -> tuple[int, int]:
         header = frame.Header(
             format_version=claim.FORMAT_VERSION,
             events_version=events.EVENTS_VERSION,
@@ -208,7 +204,7 @@ class Writer:
             first_seq=self._seq,
             link_before=self._link,
         )
-        begun = begin_journal(self.run, header)
+        begun = begin_journal(self.run, header, opening)
         self._journal_first_seq = self._seq
         return begun
 

@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import NoReturn
 
 from psion_ledger import events
 from psion_ledger.errors import UsageError, WriterBusy
 from psion_ledger.log import files, frame
+
+OPENING_S_MAX = 1.0
 
 
 def live_holder(path: Path) -> str | None:
@@ -35,12 +38,13 @@ def _opener(path: Path) -> str:
     return f"pid {opened.pid} on {opened.host}" if isinstance(opened, events.StreamOpened) else "a process"
 
 
-def begin_journal(run: Path, header: frame.Header) -> tuple[int, int]:
-    """A new journal file, locked before it has its name: whoever sees it unlocked knows that its writer is gone.
+def begin_journal(run: Path, header: frame.Header, opening: bytes = b"") -> tuple[int, int]:
+    """A new journal file, locked before it has its name: whoever sees it unlocked knows that its writer is gone. The
+    first one of a stream has its `opening` frame by then, so that whoever is refused is told by whom.
 
     Its descriptor, which holds the lock, and its length. Raises OSError, and WriterBusy when the name is taken.
     """
-    data = frame.encode_header(header)
+    data = frame.encode_header(header) + opening
     scratch = files.scratch_path(run)
     fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -59,12 +63,21 @@ def begin_journal(run: Path, header: frame.Header) -> tuple[int, int]:
 
 def refuse_existing(folder: Path) -> NoReturn:
     """Say why a stream whose journal folder exists cannot be opened: WriterBusy or UsageError."""
+    if time.time() - folder.stat().st_mtime < OPENING_S_MAX:
+        _wait_for_journal(folder)
     for path in sorted(folder.glob("*.wal")):
         if holder := live_holder(path):
             raise WriterBusy(
                 f"stream {folder.name}: another process writes it ({holder}); stop it or start a new attempt"
             )
     raise UsageError(f"stream {folder.name} exists and its writer is gone: start a new attempt")
+
+
+def _wait_for_journal(folder: Path) -> None:
+    """Another process has just made the folder: its journal comes next, if it lives."""
+    give_up_at = time.monotonic() + OPENING_S_MAX
+    while time.monotonic() < give_up_at and not any(folder.glob("*.wal")):
+        time.sleep(0.01)
 
 
 def refuse_if_live(run: Path) -> None:

@@ -121,12 +121,13 @@ def _decode(
     """All whole frames of a journal: a table per kind, the links, and the stream's role, attempt and rank."""
     identity: Identity | None = (opened.role, opened.attempt, opened.rank) if opened else None
     batches: dict[str, list[pa.RecordBatch]] = defaultdict(list)
-    chunk: dict[str, list[Frame]] = defaultdict(list)
+    chunk: dict[type[msgspec.Struct], list[Frame]] = defaultdict(list)
     links: list[bytes] = []
 
     def flush() -> None:
         assert identity is not None
-        for kind, frames in chunk.items():
+        for struct, frames in chunk.items():
+            kind = str(struct.__struct_config__.tag)
             batches[kind].append(columns.batch(kind, frames, stream, *identity))
         chunk.clear()
 
@@ -136,7 +137,7 @@ def _decode(
                 raise Unreadable(f"stream {stream}, seq {frame.seq}: a stream begins with stream_opened")
             identity = (frame.event.role, frame.event.attempt, frame.event.rank)
         links.append(link)
-        chunk[str(frame.event.__struct_config__.tag)].append(frame)
+        chunk[type(frame.event)].append(frame)
         if len(links) % CHUNK_FRAMES == 0:
             flush()
     if links:

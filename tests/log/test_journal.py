@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from psion_ledger.log import frame, journal, liveness, sealer
 from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
+from tests.log.disks import fill
 from tests.log.processes import finished, live_writer, start
 from tests.log.streams import numbered, recorded
 from tests.log.vocabulary import EXAMPLES
@@ -74,7 +73,7 @@ def test_seqs_are_dense_from_zero(run: Path) -> None:
 def test_events_that_others_rest_on_are_durable_on_return(run: Path, kind: str) -> None:
     """The next frame's watermark names the event itself; for any other kind, what was durable before it."""
     with log.open_writer(run, opened()) as writer:
-        seq = writer.emit(EXAMPLES[kind])
+        seq = writer.emit(opened() if kind == "stream_opened" else EXAMPLES[kind])
         writer.emit(numbered(1))
     frames = read(run).tails[0].frames
     expected = [-1, 0, seq if kind in DURABLE else 0]
@@ -304,26 +303,11 @@ def test_a_write_that_fails_poisons_the_writer(run: Path) -> None:
     assert [f"journal/{RANK0}/{0:012}.wal"] == [line.split(":")[0] for line in sealed.torn]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_poisons_the_writer(small_disk: Path) -> None:
     """A real one. Once there is room the record is sealed whole."""
     filler = small_disk / "filler"
     run = log.create_run(small_disk, RUN_ID)
-    filler.write_bytes(bytes(150_000))
+    filler.write_bytes(bytes(930_000))
     said = finished(FILL, run)
     assert "No space left on device" in said or "came up short" in said
     assert_poisoned(said, run)
@@ -355,15 +339,6 @@ def test_a_rotation_that_fails_poisons_the_writer(small_disk: Path) -> None:
     assert [(RANK0, 0, opened()), (RANK0, 1, numbered(1))] == recorded(run)
 
 
-def fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            return
-
-
 def test_an_on_disk_frame_is_length_crc_body(run: Path) -> None:
     """The journal is the header, then the frames, and nothing else."""
     with log.open_writer(run, opened()) as writer:
@@ -392,3 +367,26 @@ def test_rotating_an_empty_journal_changes_nothing(run: Path) -> None:
     names = sorted(path.name for path in (run / "journal" / RANK0).iterdir())
     assert names == [f"{0:012}.wal", f"{1:012}.wal"]
     assert recorded(run) == [(RANK0, 0, opened()), (RANK0, 1, numbered(1))]
+
+
+def test_a_stream_is_opened_by_one_identity(run: Path) -> None:
+    """Role, attempt and rank stand in every sealed row: a second opening cannot say others."""
+    with log.open_writer(run, opened()) as writer:
+        with pytest.raises(EventRefused, match=r"opened as \('train', 1, 0\), and now as \('train', 2, 0\)"):
+            writer.emit(opened(attempt=2))
+        writer.emit(opened())
+    assert recorded(run) == [(RANK0, 0, opened()), (RANK0, 1, opened())]
+
+
+def test_a_stream_that_could_not_begin_can_be_begun_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full; nothing of the first try is in the way of the second."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(WriterFailed, match="cannot be opened: No space left on device; free the disk"):
+            log.open_writer(run, opened(), on_failure="detach")
+    log.open_writer(run, opened()).close()
+    assert recorded(run) == [(RANK0, 0, opened())]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import open_run
+from psion_ledger.audit import audit
+from tests.log.disks import fill
 from tests.trainer.tiny import write_corpus
 from trainer.__main__ import main
 
@@ -179,6 +181,36 @@ def test_a_resume_does_what_is_left(place: Place, dies_at: str) -> None:
     out, err = resumed.communicate()
     assert (resumed.returncode, "PASS   level replayed (here)" in out) == (0, True), err
     assert out.splitlines()[-1] == "r"
+
+
+def until(process: subprocess.Popen[str], line: str) -> None:
+    """Read what the trainer says up to a line."""
+    assert process.stderr is not None
+    assert any(said.startswith(line) for said in process.stderr), f"it never said {line}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", ["raise", "detach"])
+def test_a_full_disk_stops_the_run_or_the_record(tmp_path: Path, small_disk: Path, failing: str) -> None:
+    """The ledger's own disk fills at step 30. Either training stops there; or it comes to its end, and the run does
+    not. With room again, the run is resumed from its last recorded checkpoint, and passes."""
+    place = Place(tmp_path)
+    write_corpus(place.corpus)
+    place.ledger = small_disk / "ledger"
+    place.folders[1] = str(place.ledger)
+    process = spawned(place.start("r", "--on-ledger-failure", failing))
+    until(process, "step 30/60")
+    fill(small_disk / "filler")
+    _, err = process.communicate()
+    assert (process.returncode, "No space left on device" in err or "came up short" in err) == (3, True), err
+    trained = (place.artifacts / "r" / "checkpoints" / "a0001-s000060").exists()
+    assert trained == (failing == "detach")
+    (small_disk / "filler").unlink()
+    with open_run(place.ledger, "r") as run:
+        assert audit(run).verdict == "UNPROVEN"
+    resumed = spawned(place.resume("r"))
+    out, err = resumed.communicate()
+    assert (resumed.returncode, "PASS   level replayed (here)" in out) == (0, True), err
 
 
 @pytest.mark.slow

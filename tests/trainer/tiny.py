@@ -53,7 +53,7 @@ class Runs:
         artifacts = self.artifacts / run_id
         documents, index = prepare(self.settings, run_id, artifacts)
         run = emit.create(self.ledger, run_id)
-        recorder = emit.Recorder(run, emit.claim_attempt(run), 0, [])
+        recorder = emit.Recorder(run, emit.claim_attempt(run), 0, [], "raise")
         recorder.run_started(self.settings, LONE, [])
         recorder.declare(emit.Past(), documents, index)
         recorder.attempt_started(1, self.settings.micro_steps, None)
@@ -64,6 +64,6 @@ class Runs:
         run, past = emit.reopen(self.ledger, run_id)
         assert past.settings is not None
         settings = Settings.from_pairs(past.settings)
-        recorder = emit.Recorder(run, emit.claim_attempt(run), 0, past.previous)
+        recorder = emit.Recorder(run, emit.claim_attempt(run), 0, past.previous, "raise")
         recorder.attempt_started(1, settings.micro_steps, past.checkpoint)
         return build(past.documents, settings, LONE, recorder, self.artifacts / run_id), past
