@@ -21,6 +21,8 @@ from psion_ledger.log import claim
 from psion_ledger.record import Record, read
 
 QUERY_SECONDS_MAX = 120.0
+# What no query is to blame for.
+_THE_RECORDS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
 
 
 class Run:
@@ -98,6 +100,8 @@ class Run:
             raise LimitHit("the query needs more memory than PSION_LEDGER_MEMORY_BYTES allows it") from error
         except duckdb.Error as error:
             _refuse_if_gone(self.record, error)
+            if isinstance(error, _THE_RECORDS) or "Invalid unicode" in str(error):
+                raise CannotDecide(f"run {self.run_id}: the record cannot be read: {first_line(error)}") from error
             raise QueryRefused(first_line(error)) from error
         finally:
             alarm.cancel()
@@ -152,6 +156,8 @@ def cannot_decide(record: Record) -> Iterator[None]:
     except (duckdb.Error, OSError) as error:
         _refuse_if_gone(record, error)
         run_id = record.claim.run_id
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise LimitHit(f"run {run_id}: {first_line(error)}: PSION_LEDGER_MEMORY_BYTES allows more") from error
         raise CannotDecide(f"run {run_id}: the record cannot be queried: {first_line(error)}") from error
 
 

@@ -43,11 +43,14 @@ def keep(note: bytes, key: "Ed25519PublicKey") -> Kept:
 
 
 def hold(record: Record, kept: Kept) -> Witnessed:
-    """Hold the record against a kept head. Raises UsageError for the head of a run of another name."""
+    """Hold the record against a kept head. Raises UsageError for the head of a run of another name, and for one that
+    is later than the record is looked at."""
     own = heads.origin(record.claim.run_id, record.claim.nonce)
     head = kept.head
     if head.origin.split("/")[1] != record.claim.run_id:
         raise UsageError(f"the kept head is of {head.origin}, and this is run {record.claim.run_id}")
+    if record.as_of is not None and head.size > record.as_of:
+        raise UsageError(f"the kept head has {head.size} entries: it says nothing of the first {record.as_of} alone")
     tree = heads.Tree(record.manifest.leaf_hashes)
     expected = f"{head.size} entries of {head.origin} with root {head.root.hex()}"
     after = tree.size - head.size

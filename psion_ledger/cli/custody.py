@@ -42,9 +42,11 @@ app.add_typer(prove, name="prove")
 @guarded
 def seal(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
     """Seal what finished or dead writers left, as resuming does; live writers are left alone."""
-    from psion_ledger import log
+    from psion_ledger import limits, log
 
-    sealed = log.seal_run(log.find_run(ledger, run))
+    folder = log.find_run(ledger, run)
+    limits.allow(folder)
+    sealed = log.seal_run(folder)
     for line in sealed.torn:
         say(f"torn tail: {line}")
     for entry in sealed.entries:
@@ -62,10 +64,11 @@ def compact(
     ledger: Ledger = LEDGER,
 ) -> int:
     """Put adjacent segments of each stream into fewer files; deletes nothing, unless it is asked to prune."""
-    from psion_ledger import log
+    from psion_ledger import limits, log
     from psion_ledger.log.compact import compact_run, prune_run
 
     folder = log.find_run(ledger, run)
+    limits.allow(folder)
     for entry in compact_run(folder):
         replaced = ", ".join(map(str, entry.replaces))
         print(
@@ -89,9 +92,10 @@ def fsck(
     import msgspec
 
     from psion_ledger import fsck as checking
-    from psion_ledger import heads
+    from psion_ledger import heads, limits, log
     from psion_ledger.report import machine, show
 
+    limits.allow(log.find_run(ledger, run))
     pinned = None if key is None else heads.load_public_key(key)
     found = checking.fsck(ledger, run, deep=deep, key=pinned)
     if format == "json":

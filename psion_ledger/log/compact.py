@@ -17,7 +17,7 @@ from psion_ledger.log import claim, files, manifest, reread
 from psion_ledger.log.segment import write_segment
 
 # What one compacted range may hold: it is in memory while it is written.
-RANGE_BYTES_MAX = 256 << 20
+RANGE_BYTES_MAX = 64 << 20
 
 
 def compact_run(run: Path) -> list[manifest.Entry]:
