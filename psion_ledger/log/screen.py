@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from psion_ledger.errors import LimitHit, Unreadable
 
 FILE_BYTES_MAX = 1 << 30
-# Every event has a time of its own, which alone takes a bit; and what people write shrinks to a hundredth at best.
-ROWS_A_BYTE_MAX = 8
+# What comes in numbers has a digest of its own, which nothing shrinks; what people write shrinks to a hundredth at best.
+BYTES_A_ROW_MIN = 2
+ALLOWANCE_ROWS = 100_000
 SHRINKS_TO_MAX = 1000
 ALLOWANCE_BYTES = 16 << 20
 
@@ -36,7 +37,7 @@ def screen(path: Path, schema: pa.Schema, rows: int | None) -> None:
         raise Unreadable(f"{path}: not the columns that belong there")
     if footer.num_rows != rows_total or rows not in (None, rows_total):
         raise Unreadable(f"{path}: its footer says {footer.num_rows:,} rows, the manifest {rows or rows_total:,}")
-    if rows_total > ROWS_A_BYTE_MAX * bytes_total:
+    if rows_total > ALLOWANCE_ROWS + bytes_total // BYTES_A_ROW_MIN:
         raise LimitHit(f"{path}: {rows_total:,} rows in {bytes_total:,} bytes, which no segment holds")
     if not 0 <= bytes_decoded <= ALLOWANCE_BYTES + SHRINKS_TO_MAX * bytes_total:
         raise LimitHit(f"{path}: {bytes_decoded:,} bytes behind {bytes_total:,}, which no segment has")
