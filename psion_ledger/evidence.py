@@ -19,12 +19,14 @@ from psion_ledger.contracts import (
 )
 from psion_ledger.errors import CannotDecide, ContractRefused, LedgerError
 from psion_ledger.ledger import Run
+from psion_ledger.log import files
 from psion_ledger.log.reread import fault
 from psion_ledger.program import Program, advance, recorded_document, stage_events
 from psion_ledger.receipts import verify_receipt
-from psion_ledger.record import measure
 from psion_ledger.replay import REPLAYED_SCHEMA, declared_corpus_digest, replay_table
 from psion_ledger.witness import Kept, hold
+
+CHECKPOINT_BYTES_MAX = 1 << 43
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,16 +132,16 @@ def promoted_files(run: Run, sources: Sources) -> pa.Table | str:
     row = run.first("select files, promoted_stream, promoted_seq from promoted_checkpoint")
     if row is None:
         return _FILES.empty_table()
-    files, stream, seq = row
+    written, stream, seq = row
     folder = sources.artifacts / run.run_id
     if not folder.is_dir():
         return f"the promoted checkpoint's files are not at hand ({folder}): pass --artifacts"
     rows = [
         {
-            "path": file["path"], "stream": stream, "event_seq": seq,
-            "sha256_expected": file["sha256"].hex(), "sha256_actual": measure(folder, file["path"])[1],
+            "path": file["path"], "stream": stream, "event_seq": seq, "sha256_expected": file["sha256"].hex(),
+            "sha256_actual": files.measure(folder, file["path"], file["bytes"], CHECKPOINT_BYTES_MAX)[1],
         }
-        for file in files
+        for file in written
     ]  # fmt: skip
     if all(row["sha256_actual"] is None for row in rows):
         return f"the promoted checkpoint's files are not at hand (below {folder}): pass --artifacts"

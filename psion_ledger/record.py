@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from psion_ledger.digest import sha256_file
 from psion_ledger.errors import Unreadable
 from psion_ledger.log import claim, files, manifest
 from psion_ledger.log.frame import Damage, Frame, Scan
@@ -128,7 +127,7 @@ def _tail(folder: Path, path: Path, data: bytes, following: Path | None, known: 
 
 
 def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, through_seq: int | None) -> LedgerFile:
-    bytes_actual, sha256_actual = measure(folder, file.path, file.bytes)
+    bytes_actual, sha256_actual = files.measure(folder, file.path, file.bytes)
     return LedgerFile(
         path=file.path,
         entry=entry.number,
@@ -143,27 +142,3 @@ def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, thro
         sha256_actual=sha256_actual,
         through_seq=through_seq,
     )
-
-
-def measure(folder: Path, relative: str, bytes_expected: int | None = None) -> tuple[int | None, str | None]:
-    """Size and sha256 (hex) of a regular file below `folder`; nulls when there is none. Never leaves the folder.
-
-    A file of another size than expected is not read: the size stands in the digest's place.
-    """
-    path = folder / relative
-    parts = Path(relative).parts
-    if not parts or ".." in parts or Path(relative).is_absolute():
-        return None, None
-    if any((folder / Path(*parts[:depth])).is_symlink() for depth in range(1, len(parts) + 1)):
-        return None, None
-    if not path.is_file():
-        return None, None
-    try:
-        bytes_actual = path.stat().st_size
-        if bytes_expected is not None and bytes_actual != bytes_expected:
-            return bytes_actual, f"a file of {bytes_actual} bytes"
-        return bytes_actual, sha256_file(path).hex()
-    except FileNotFoundError:
-        return None, None
-    except OSError as error:
-        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error

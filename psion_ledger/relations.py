@@ -16,10 +16,10 @@ import pyarrow.dataset as ds
 
 from psion_ledger import catalog, limits
 from psion_ledger.events import KINDS
-from psion_ledger.log import columns
+from psion_ledger.log import columns, files
 from psion_ledger.log.frame import first_link
 from psion_ledger.log.screen import screen
-from psion_ledger.record import LedgerFile, Record, Tail, measure
+from psion_ledger.record import LedgerFile, Record, Tail
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -95,7 +95,9 @@ def tail_table(record: Record, kind: str) -> pa.Table:
 
 
 def quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+    """One file as SQL text. DuckDB takes a path for a pattern first, and as it is only where nothing matches."""
+    literal = re.sub(r"[*?\[]", r"[\g<0>]", str(path))
+    return "'" + literal.replace("'", "''") + "'"
 
 
 def _sealed_paths(record: Record, kind: str) -> list[tuple[int | None, list[Path]]]:
@@ -138,7 +140,7 @@ def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> Ledge
         return None
     stream, seq, path, expected = declared[0]
     safe = _INDEX_PATH.fullmatch(path) is not None
-    bytes_actual, sha256_actual = measure(record.folder, path) if safe else (None, None)
+    bytes_actual, sha256_actual = files.measure(record.folder, path) if safe else (None, None)
     return LedgerFile(
         path=path, entry=None, kind="sequence_index", stream=stream, first_seq=seq, last_seq=seq, rows=0,
         bytes_expected=None, bytes_actual=bytes_actual, sha256_expected=expected, sha256_actual=sha256_actual,
@@ -231,7 +233,7 @@ def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
             screen(record.folder / file.path, columns.schema(file.kind), file.rows)
     con = duckdb.connect(config=SETTINGS)
     # The rest is Python's and pyarrow's.
-    con.execute(f"set memory_limit = '{limits.memory_bytes_max(record.folder) * 7 // 10} B'")
+    con.execute(f"set memory_limit = '{limits.memory_bytes_max(record.folder) * 6 // 10} B'")
     for kind in KINDS:
         con.register(f"{kind}__tail", tail_table(record, kind))
         visible = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")

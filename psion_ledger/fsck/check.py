@@ -17,7 +17,6 @@ from psion_ledger.fsck import journals
 from psion_ledger.fsck.finding import HARMLESS, UNDECIDED, Finding
 from psion_ledger.log import canonical, claim, files, find_run, manifest
 from psion_ledger.log.frame import first_link
-from psion_ledger.record import measure
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -101,6 +100,7 @@ def _attempts(folder: Path) -> Iterator[Finding]:
             canonical.decode(files.read_regular(folder / name), claim.Attempt)
         except FileNotFoundError:
             yield Finding(code="attempt_missing", file=name, detail=f"attempt {numbers[-1]} is there")
+            return
         except (*files.UNDECODABLE, CannotDecide) as error:
             yield Finding(code="attempt_damaged", file=name, detail=str(error))
 
@@ -115,7 +115,7 @@ def _segments(folder: Path, known: manifest.Manifest) -> Iterator[Finding]:
     standing = {entry.number for entry in known.current()}
     for entry in known.entries:
         for file in entry.files:
-            bytes_actual, sha256_actual = measure(folder, file.path, file.bytes)
+            bytes_actual, sha256_actual = files.measure(folder, file.path, file.bytes)
             if sha256_actual == file.sha256:
                 continue
             if bytes_actual is None and entry.number not in standing:
@@ -135,7 +135,7 @@ def _index(folder: Path) -> Iterator[Finding]:
     for path in sorted((folder / "contracts").glob("*")):
         named = _INDEX.fullmatch(path.name)
         if named is not None:
-            _, digest = measure(folder, f"contracts/{path.name}")
+            _, digest = files.measure(folder, f"contracts/{path.name}")
             if digest is None or not digest.startswith(named[1]):
                 detail = f"its name says sha256 {named[1]}..., found {digest or 'no regular file'}"
                 yield Finding(code="index_changed", file=f"contracts/{path.name}", detail=detail)

@@ -41,6 +41,16 @@ class _Version(msgspec.Struct):
     format_version: int
 
 
+# A stream names a folder and files: no slash, no dot first, none after another, nothing that a terminal obeys.
+STREAM = r"[a-z](?:\.?[a-z0-9_-]){0,126}"
+
+
+def check_stream(stream: str) -> str:
+    if not re.fullmatch(STREAM, stream):
+        raise UsageError(f"stream {stream!r}: use 1 to 127 of a-z, 0-9, '_', '-' and single dots, a letter first")
+    return stream
+
+
 def check_run_id(run_id: str) -> str:
     if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
         raise BadRunId(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from psion_ledger.digest import merkle_root, sha256_file
+from psion_ledger.digest import merkle_root
 from psion_ledger.errors import Unreadable
 from psion_ledger.log import claim, files, manifest, reread
 from psion_ledger.log.segment import write_segment
@@ -73,12 +73,8 @@ def _compact(
 
 
 def _require_whole(run: Path, file: manifest.SegmentFile) -> None:
-    try:
-        digest = sha256_file(run / file.path).hex()
-    except OSError as error:
-        raise Unreadable(f"{run / file.path}: cannot be read: {error.strerror}; restore it from a copy") from error
-    if digest != file.sha256:
-        raise Unreadable(f"{run / file.path}: not the bytes that were sealed; restore it from a copy")
+    if files.measure(run, file.path, file.bytes)[1] != file.sha256:
+        raise Unreadable(f"{run / file.path}: missing, or not the bytes that were sealed; restore it from a copy")
 
 
 def prune_run(run: Path) -> list[str]:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from psion_ledger.digest import sha256_file
 from psion_ledger.errors import LimitHit, Unreadable, WriterFailed
 
 MANIFEST_BYTES_MAX = 16 << 20
+SEGMENT_BYTES_MAX = 1 << 30
 # A writer goes on to another journal at 64 MiB, and no frame is larger than that.
 JOURNAL_BYTES_MAX = 129 << 20
 # What msgspec raises for bytes that do not decode: text that is not UTF-8 has an error of its own.
@@ -29,6 +31,35 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def measure(
+    folder: Path, relative: str, bytes_expected: int | None = None, bytes_max: int = SEGMENT_BYTES_MAX
+) -> tuple[int | None, str | None]:
+    """Size and sha256 (hex) of a regular file below `folder`; nulls when there is none. Never leaves the folder.
+
+    A file of another size than expected is not read: the size stands in the digest's place. Raises LimitHit for one
+    that is larger than any should be.
+    """
+    parts = Path(relative).parts
+    if not parts or ".." in parts or Path(relative).is_absolute():
+        return None, None
+    if any((folder / Path(*parts[:depth])).is_symlink() for depth in range(1, len(parts))):
+        return None, None
+    path = folder / relative
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            return None, None
+        if bytes_expected is not None and status.st_size != bytes_expected:
+            return status.st_size, f"a file of {status.st_size} bytes"
+        if status.st_size > bytes_max:
+            raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")
+        return status.st_size, sha256_file(path).hex()
+    except (FileNotFoundError, NotADirectoryError):
+        return None, None
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def sync_above(run: Path) -> None:

@@ -59,7 +59,7 @@ def open_writer(
     Raises WriterBusy when a live process holds the stream, UsageError when the stream exists already, WriterFailed
     when it cannot be written.
     """
-    name = stream or stream_name(opened)
+    name = claim.check_stream(stream or stream_name(opened))
     folder = run / "journal" / name
     opened = checked(opened, name)
     try:

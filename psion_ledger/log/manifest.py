@@ -8,14 +8,19 @@ where each of the old ranges ended. Nothing is ever taken out of the list.
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from psion_ledger.digest import leaf_hash, merkle_root
 from psion_ledger.errors import NewerFormat
-from psion_ledger.events import EVENTS_VERSION
-from psion_ledger.log import canonical, files
+from psion_ledger.events import EVENTS_VERSION, KINDS
+from psion_ledger.log import canonical, claim, files
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Rows = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Stream = Annotated[str, msgspec.Meta(pattern=rf"^{claim.STREAM}\Z")]
 
 
 class SegmentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,17 +28,17 @@ class SegmentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     kind: str
     path: str
-    rows: int
-    bytes: int
-    sha256: str
+    rows: Rows
+    bytes: Count
+    sha256: Hex
 
 
 class Border(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a range that was sealed as entry `entry` ended within a compacted one, and the link it ended with."""
 
-    entry: int
-    last_seq: int
-    link_after: str
+    entry: Count
+    last_seq: Count
+    link_after: Hex
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -41,20 +46,20 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     head over the links of the events. A compact entry replaces the entries `replaces`."""
 
     type: Literal["seal", "compact"]
-    number: int
-    previous_sha256: str
-    events_version: int
-    stream: str
+    number: Count
+    previous_sha256: Hex
+    events_version: Count
+    stream: Stream
     role: Literal["train", "verify"]
-    attempt: int
-    rank: int
-    first_seq: int
-    last_seq: int
-    link_before: str
-    link_after: str
-    events_root: str
+    attempt: Count
+    rank: Count
+    first_seq: Count
+    last_seq: Count
+    link_before: Hex
+    link_after: Hex
+    events_root: Hex
     files: list[SegmentFile]
-    replaces: list[int] = []
+    replaces: list[Count] = []
     borders: list[Border] = []
 
     @property
@@ -144,6 +149,8 @@ def read(run: Path, claim_sha256: bytes) -> Manifest:
             raise NewerFormat(f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade")
         if entry.number != number or entry.previous_sha256 != previous:
             broken = Break(number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256)
+        elif misplaced := _misplaced(entry):
+            broken = Break(number=number, path=name, expected="a file for its own events", actual=misplaced)
         elif misfit := _misfit(entry, entries):
             broken = Break(number=number, path=name, expected="what the entries that it replaces say", actual=misfit)
         if broken is not None:
@@ -152,6 +159,22 @@ def read(run: Path, claim_sha256: bytes) -> Manifest:
         leaves.append(leaf_hash(data))
         previous = own
     return Manifest(entries=entries, leaf_hashes=leaves, last_sha256=previous, broken=broken)
+
+
+def segment_path(kind: str, stream: str, first_seq: int, last_seq: int, sha256: str) -> str:
+    """The one place of a segment, below its run's folder."""
+    return f"segments/{kind}/{stream}-{first_seq:012}-{last_seq:012}-{sha256[:16]}.parquet"
+
+
+def _misplaced(entry: Entry) -> str | None:
+    """Why an entry is not to be followed: no reader or pruner goes where a forger points."""
+    if entry.last_seq < entry.first_seq:
+        return f"seq {entry.first_seq} to {entry.last_seq}"
+    for file in entry.files:
+        place = segment_path(file.kind, entry.stream, entry.first_seq, entry.last_seq, file.sha256)
+        if file.kind not in KINDS or file.path != place:
+            return f"{file.path} of kind {file.kind}"
+    return None
 
 
 def _misfit(entry: Entry, before: list[Entry]) -> str | None:

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from psion_ledger.errors import LimitHit, Unreadable
 
-FILE_BYTES_MAX = 1 << 30
-# What comes in numbers has a digest of its own, which nothing shrinks; what people write shrinks to a hundredth at best.
+# What comes in numbers has a digest, which nothing shrinks; what people write shrinks to a hundredth at best.
 BYTES_A_ROW_MIN = 2
 ALLOWANCE_ROWS = 100_000
 SHRINKS_TO_MAX = 1000
@@ -31,8 +30,6 @@ def screen(path: Path, schema: pa.Schema, rows: int | None) -> None:
         bytes_decoded = sum(group.total_byte_size for group in groups)
     except (pa.ArrowException, OSError) as error:
         raise Unreadable(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
-    if bytes_total > FILE_BYTES_MAX:
-        raise LimitHit(f"{path}: larger than {FILE_BYTES_MAX:,} bytes, which no segment is")
     if not found.equals(schema):
         raise Unreadable(f"{path}: not the columns that belong there")
     if footer.num_rows != rows_total or rows not in (None, rows_total):

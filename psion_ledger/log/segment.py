@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger import events
-from psion_ledger.digest import merkle_root, sha256, sha256_file
+from psion_ledger.digest import merkle_root, sha256
 from psion_ledger.errors import Unreadable
 from psion_ledger.log import claim, columns, files, manifest
 from psion_ledger.log.frame import Frame, Scan
@@ -81,6 +81,7 @@ def _seal_journal(
         claimed.nonce,
     ):
         raise Unreadable(f"{path}: belongs to stream {header.stream} of run {header.run_id}; move it away")
+    claim.check_stream(header.stream)
     known = manifest.read(run, claim_sha256)
     if known.broken is not None:
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed")
@@ -195,9 +196,7 @@ def write_segment(
     digest = sha256(data).hex()
     scratch = files.scratch_path(run)
     files.write_durable(scratch, data)
-    name = f"{stream}-{first_seq:012}-{last_seq:012}-{digest[:16]}.parquet"
-    if not files.publish(scratch, folder / name) and sha256_file(folder / name).hex() != digest:
-        raise Unreadable(f"{folder / name}: stands where a segment belongs, with other bytes; move it away")
-    return manifest.SegmentFile(
-        kind=kind, path=f"segments/{kind}/{name}", rows=table.num_rows, bytes=len(data), sha256=digest
-    )
+    name = manifest.segment_path(kind, stream, first_seq, last_seq, digest)
+    if not files.publish(scratch, run / name) and files.measure(run, name, len(data))[1] != digest:
+        raise Unreadable(f"{run / name}: stands where a segment belongs, with other bytes; move it away")
+    return manifest.SegmentFile(kind=kind, path=name, rows=table.num_rows, bytes=len(data), sha256=digest)

@@ -15,7 +15,7 @@ from psion_ledger.log.segment import parquet_bytes
 from psion_ledger.record import read
 from tests.laws import audited, findings_after
 from tests.laws.copies import kept
-from tests.laws.forging import entries, rewritten
+from tests.laws.forging import entries, rewritten, step_file
 from tests.ledgers import RANK0, RUN_ID
 
 
@@ -28,8 +28,10 @@ def with_rows(change: Callable[[pa.Table], pa.Table], kind: str = "step_complete
         for file in known[0].files:
             if file.kind == kind:
                 data = parquet_bytes(change(pq.read_table(io.BytesIO((folder / file.path).read_bytes()))))
-                (folder / file.path).write_bytes(data)
-                file = msgspec.structs.replace(file, bytes=len(data), sha256=sha256(data).hex())
+                own = sha256(data).hex()
+                path = manifest.segment_path(kind, known[0].stream, known[0].first_seq, known[0].last_seq, own)
+                (folder / path).write_bytes(data)
+                file = msgspec.structs.replace(file, path=path, bytes=len(data), sha256=own)
             changed.append(file)
         rewritten(folder, [msgspec.structs.replace(known[0], files=changed), *known[1:]])
 
@@ -63,7 +65,7 @@ def test_events_that_were_moved_to_another_stream_are_found(tmp_path: Path, good
     """The columns that say whose the events are stand in no link: they are held against the entry."""
     moved = with_rows(lambda table: replaced(table, "rank", 0, 1))
     found = findings_after(tmp_path, good, moved, "columns_give_their_links")
-    (path,) = (file.path for file in entries(good)[0].files if file.kind == "step_completed")
+    path = step_file(tmp_path / "ledger" / RUN_ID).path
     assert found == [("manifest/0.json", 0, RANK0, "its links and roots", f"{path}: its rows say another rank than 0")]
 
 

@@ -127,7 +127,7 @@ def test_nothing_is_pruned_while_its_replacement_is_damaged(run: Path) -> None:
     (entry,) = compact_run(run)
     (run / entry.files[0].path).unlink()
     before = contents(run)
-    with pytest.raises(Unreadable, match="cannot be read: No such file or directory; restore it from a copy"):
+    with pytest.raises(Unreadable, match="missing, or not the bytes that were sealed; restore it from a copy"):
         prune_run(run)
     assert before == contents(run)
 

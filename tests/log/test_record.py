@@ -6,8 +6,9 @@ import pytest
 
 from psion_ledger import log, open_run
 from psion_ledger.digest import sha256
+from psion_ledger.log.files import measure
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import measure, read
+from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer
 from tests.log.streams import numbered, written

@@ -1,5 +1,6 @@
 """Sealing: exactly what was emitted, once, whatever was interrupted and whoever else was at it."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from psion_ledger import log
-from psion_ledger.errors import CannotDecide, NewerFormat, Unreadable
+from psion_ledger.errors import CannotDecide, NewerFormat, Unreadable, UsageError
 from psion_ledger.log import claim, frame, seal_in_child
 from psion_ledger.log import journal as journals
 from psion_ledger.log.segment import seal_run
@@ -607,3 +608,48 @@ def test_damage_above_every_watermark_is_a_torn_tail(tmp_path: Path, monkeypatch
     sealed = seal_run(run)
     assert [(entry.first_seq, entry.last_seq) for entry in sealed.entries] == [(0, 0)]
     assert [f"{JOURNAL}: cut at byte {first} of {len(data)}: zeros in a frame's place"] == sealed.torn
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": "../../precious.parquet"},
+        {"path": "/dev/zero"},
+        {"path": "segments/batch_replayed/*.parquet"},
+        {"kind": "no_such_kind"},
+        {"rows": 0},
+        {"bytes": 2**63},
+        {"sha256": "0" * 63},
+        {"sha256": "0" * 64 + "\n"},
+    ],
+)
+def test_an_entry_that_points_anywhere_else_is_a_break(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """A segment has one place, below its run's folder: no reader, compactor or pruner goes where a forger points."""
+    run = three_entries(tmp_path)
+    fields = json.loads((run / "manifest/0.json").read_text())
+    fields["files"][0] |= changes
+    forge(run, 0, files=fields["files"])
+    assert manifest_of(run, log.read_claim(run)[1])[:2] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stream": "../../evil"}, {"stream": "a/b"}, {"stream": "a\n"}, {"stream": "a\x1b[2J"}, {"stream": "x" * 128},
+        {"first_seq": -1}, {"last_seq": 2**63}, {"first_seq": 9}, {"link_after": "zz"}, {"attempt": -1},
+    ],
+)  # fmt: skip
+def test_an_entry_of_no_stream_or_range_is_a_break(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Whoever names a stream names files: the grammar has no slash, no two dots, nothing that a terminal obeys."""
+    run = three_entries(tmp_path)
+    forge(run, 0, **changes)
+    assert manifest_of(run, log.read_claim(run)[1])[:2] == (0, 0)
+
+
+@pytest.mark.parametrize("stream", ["", "../x", "a/b", "A", "a..b", "a\n", "1", "x" * 128])
+def test_a_stream_of_another_grammar_is_not_opened(tmp_path: Path, stream: str) -> None:
+    """Refused before a folder is made."""
+    run = log.create_run(tmp_path, RUN_ID)
+    with pytest.raises(UsageError, match="use 1 to 127 of a-z") if stream else contextlib.nullcontext():
+        log.open_writer(run, opened(), stream=stream).close()
+    assert [path.name for path in (run / "journal").iterdir()] == ([] if stream else [RANK0])
