@@ -20,6 +20,7 @@ from psion_ledger.cli.app import (
     write_out,
 )
 from psion_ledger.errors import UsageError
+from psion_ledger.report.escape import plain
 
 if TYPE_CHECKING:
     from psion_ledger.record import Record
@@ -50,7 +51,7 @@ def seal(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
     for line in sealed.torn:
         say(f"torn tail: {line}")
     for entry in sealed.entries:
-        print(f"entry {entry.number}  {entry.stream}  seq {entry.first_seq} to {entry.last_seq}")
+        print(plain(f"entry {entry.number}  {entry.stream}  seq {entry.first_seq} to {entry.last_seq}"))
     if not sealed.entries:
         say("nothing to seal")
     return 0
@@ -71,9 +72,8 @@ def compact(
     limits.allow(folder)
     for entry in compact_run(folder):
         replaced = ", ".join(map(str, entry.replaces))
-        print(
-            f"entry {entry.number}  {entry.stream}  seq {entry.first_seq} to {entry.last_seq}, for entries {replaced}"
-        )
+        seqs = f"seq {entry.first_seq} to {entry.last_seq}"
+        print(plain(f"entry {entry.number}  {entry.stream}  {seqs}, for entries {replaced}"))
     if prune:
         print(f"{len(prune_run(folder))} files deleted")
     return 0
@@ -144,7 +144,10 @@ def _latest_head(record: "Record") -> bytes:
     sizes = [int(path.stem) for path in (record.folder / "heads").glob("*.note") if path.stem.isdecimal()]
     if not sizes:
         raise UsageError(f"run {record.claim.run_id} has no signed head: `psion-ledger head RUN --key KEY` makes one")
-    return read_file(record.folder / "heads" / f"{max(sizes)}.note")
+    from psion_ledger import heads
+    from psion_ledger.log import files
+
+    return files.read_regular(record.folder / "heads" / f"{max(sizes)}.note", heads.NOTE_BYTES_MAX)
 
 
 OptionalHead = Annotated[Path | None, typer.Option("--head", help="The signed head; the ledger's newest without it.")]

@@ -42,7 +42,7 @@ class _Version(msgspec.Struct):
 
 
 # A stream names a folder and files: no slash, no dot first, none after another, nothing that a terminal obeys.
-STREAM = r"[a-z](?:\.?[a-z0-9_-]){0,126}"
+STREAM = r"(?=.{1,127}\Z)[a-z](?:\.?[a-z0-9_-])*"
 
 
 def check_stream(stream: str) -> str:

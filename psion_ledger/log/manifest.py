@@ -130,7 +130,9 @@ def read(run: Path, claim_sha256: bytes) -> Manifest:
         try:
             data = files.read_regular(path)
         except FileNotFoundError:
-            later = sorted(int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdigit() and int(p.stem) > number)
+            later = sorted(
+                int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdecimal() and int(p.stem) > number
+            )
             if later and path.exists():
                 continue  # Two others published while we looked: this one, then the later one.
             if later:

@@ -18,6 +18,7 @@ from psion_ledger.report.facts import report_rows
 from psion_ledger.report.machine import jsonable
 from psion_ledger.report.terminal import console, text
 
+FINDINGS_SHOWN = 100
 _STATE_QUERY = "select finished, due_step, horizon_steps, attempts from progress"
 
 
@@ -168,12 +169,14 @@ def print_fsck(found: Checked) -> None:
     counted = [f"{found.entries} manifest entries", f"{found.files} segments", f"{found.journals} journals"]
     counted += [f"{found.heads} heads", *(["every sealed event encoded again"] if found.deep else [])]
     out.print(text(f"  {', '.join(counted)}"))
-    for finding in found.findings:
+    for finding in found.findings[:FINDINGS_SHOWN]:
         seqs = "" if finding.seq_first is None else f", seq {finding.seq_first}"
         seqs += "" if finding.seq_last is None else f" to {finding.seq_last}"
         where = "" if finding.stream is None else f"   stream {finding.stream}{seqs}"
         out.print(text(f"{finding.code}  {finding.file}{where}", "bold"))
         out.print(text(f"  {finding.detail}"))
+    if len(found.findings) > FINDINGS_SHOWN:
+        out.print(text(f"and {len(found.findings) - FINDINGS_SHOWN:,} more: --format json lists them all"))
 
 
 def print_proof(found: heads.Checked) -> None:

@@ -30,6 +30,7 @@ def with_rows(change: Callable[[pa.Table], pa.Table], kind: str = "step_complete
                 data = parquet_bytes(change(pq.read_table(io.BytesIO((folder / file.path).read_bytes()))))
                 own = sha256(data).hex()
                 path = manifest.segment_path(kind, known[0].stream, known[0].first_seq, known[0].last_seq, own)
+                (folder / file.path).unlink()
                 (folder / path).write_bytes(data)
                 file = msgspec.structs.replace(file, path=path, bytes=len(data), sha256=own)
             changed.append(file)
