@@ -86,9 +86,9 @@ def prune_run(run: Path) -> list[str]:
     for entry in known.current():
         for file in entry.files if entry.type == "compact" else ():
             _require_whole(run, file)
-    manifest.settle(run)
     pruned = []
     with files.reported(run):
+        manifest.settle(run)
         for path in sorted({file.path for entry in known.entries for file in entry.files} - needed):
             try:
                 (run / path).unlink()
