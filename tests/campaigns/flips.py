@@ -1,4 +1,4 @@
-"""Flips: one bit of a whole ledger changed. `fsck` has to find it, and to name the file and the events in it.
+"""Flips: one bit of a whole ledger changed. `fsck` has to find it, and to name the file and its events, and no other.
 
 Every bit of every file but the segments, of which 100,000 bits are drawn. A case is a file and the number of a bit.
 A second part looks for false alarms: `fsck` has nothing to say of ledgers in which nothing is wrong.
@@ -119,9 +119,9 @@ def flip(ledger: Ledger, name: str, bit: int) -> tuple[list[str], Counter[str]]:
             return [] if refused else [f"{name}, bit {bit}: {error}"], Counter([type(error).__name__])
     about = [finding for finding in found.findings if finding.file == name]
     said = Counter[str](finding.code for finding in about)
-    said["of another file, too"] = len(about) < len(found.findings)
     verdict = "UNPROVEN" if place.codes == {"journal_torn"} else "FAIL"
-    if found.verdict == verdict and any(place.is_said_by(finding) for finding in about):
+    innocent = len(about) == len(found.findings)
+    if found.verdict == verdict and innocent and any(place.is_said_by(finding) for finding in about):
         return [], said
     return [f"{name}, bit {bit}: expected {verdict} and {place}, found {found.verdict} and {found.findings}"], said
 

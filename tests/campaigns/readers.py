@@ -1,7 +1,7 @@
 """Readers beside live writers, sealers and a compactor: whatever they see is a whole prefix of each stream, and no
 shorter than what they saw before.
 
-In every other case the compactor also prunes, twice: a look that finds a file gone is then taken once more.
+In half of the cases the compactor also prunes, once: a look that finds a file gone is then taken once more.
 """
 
 import random
@@ -56,14 +56,14 @@ def seal(run: Path, stop: Any) -> None:
         time.sleep(0.01)
 
 
-def compact(run: Path, prune_after_s: list[float], stop: Any) -> None:
+def compact(run: Path, prune_after_s: float | None, stop: Any) -> None:
     started = time.monotonic()
     while not stop.is_set():
         time.sleep(0.2)
         compact_run(run)
-        if prune_after_s and time.monotonic() - started > prune_after_s[0]:
+        if prune_after_s is not None and time.monotonic() - started > prune_after_s:
             prune_run(run)
-            prune_after_s = prune_after_s[1:]
+            prune_after_s = None
 
 
 Seen = dict[str, int]
@@ -132,8 +132,8 @@ def follow(run: Path, looks_max: int, draw: random.Random, stop: Any, said: Any)
 
 
 def readers(draw: random.Random) -> tuple[list[str], Counter[str]]:
-    prune_after_s = draw.choice([[], [SECONDS * (0.2 + 0.2 * draw.random()), SECONDS * (0.7 + 0.1 * draw.random())]])
-    looks_max = 2 if prune_after_s else 1
+    prune_after_s = draw.choice([None, SECONDS * draw.uniform(0.3, 0.8)])
+    looks_max = 1 if prune_after_s is None else 2
     with empty_folder() as ledger:
         run = log.create_run(ledger, RUN_ID)
         stop, writers_stop, said = _FORK.Event(), _FORK.Event(), _FORK.SimpleQueue()

@@ -263,10 +263,11 @@ def weights_file(tmp_path: Path) -> Path:
 def test_promoted_weights_that_changed_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """Somebody replaced the promoted checkpoint's weights on disk."""
     write_artifacts(tmp_path / "artifacts", contracts)
-    weights_file(tmp_path).write_bytes(b"other weights")
+    other = bytes(len(weights(4)))
+    weights_file(tmp_path).write_bytes(other)
     path = "checkpoints/a0001-s000004/model.safetensors"
     assert findings(tmp_path, trained_run(contracts), "promoted_files_hold_their_digests") == [
-        (path, 40, RANK0, sha256(weights(4)).hex(), sha256(b"other weights").hex())
+        (path, 40, RANK0, sha256(weights(4)).hex(), sha256(other).hex())
     ]
 
 
