@@ -23,6 +23,7 @@ from psion_ledger.record import Record, read
 QUERY_SECONDS_MAX = 120.0
 # What no query is to blame for.
 _THE_RECORDS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
+_THE_RECORDS_WORDS = ("Invalid unicode", "reading the stream registered as")
 
 
 class Run:
@@ -100,7 +101,7 @@ class Run:
             raise LimitHit("the query needs more memory than PSION_LEDGER_MEMORY_BYTES allows it") from error
         except duckdb.Error as error:
             _refuse_if_gone(self.record, error)
-            if isinstance(error, _THE_RECORDS) or "Invalid unicode" in str(error):
+            if isinstance(error, _THE_RECORDS) or any(words in str(error) for words in _THE_RECORDS_WORDS):
                 raise CannotDecide(f"run {self.run_id}: the record cannot be read: {first_line(error)}") from error
             raise QueryRefused(first_line(error)) from error
         finally:

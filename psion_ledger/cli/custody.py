@@ -19,7 +19,7 @@ from psion_ledger.cli.app import (
     say,
     write_out,
 )
-from psion_ledger.errors import UsageError
+from psion_ledger.errors import CannotDecide, UsageError
 from psion_ledger.report.escape import plain
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def head(
     folder = log.find_run(ledger, run)
     record = read(folder)
     if record.manifest.broken is not None:
-        raise UsageError(f"run {run}: {record.manifest.broken.path} is damaged; no head of it is signed")
+        raise CannotDecide(f"run {run}: {record.manifest.broken.path} is damaged; no head of it is signed")
     size = len(record.manifest.entries)
     name = heads.origin(record.claim.run_id, record.claim.nonce)
     own = heads.Head(origin=name, size=size, root=record.manifest.head())

@@ -145,7 +145,7 @@ def read(run: Path, claim_sha256: bytes) -> Manifest:
             break
         except files.UNDECODABLE as error:
             _refuse_newer(data, name)
-            broken = Break(number=number, path=name, expected="a manifest entry", actual=str(error))
+            broken = Break(number=number, path=name, expected="a manifest entry", actual=str(error)[:300])
             break
         if entry.events_version > EVENTS_VERSION:
             raise NewerFormat(f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade")
@@ -175,7 +175,7 @@ def _misplaced(entry: Entry) -> str | None:
     for file in entry.files:
         place = segment_path(file.kind, entry.stream, entry.first_seq, entry.last_seq, file.sha256)
         if file.kind not in KINDS or file.path != place:
-            return f"{file.path} of kind {file.kind}"
+            return f"{file.path[:200]} of kind {file.kind[:100]}"
     return None
 
 
