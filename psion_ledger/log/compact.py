@@ -89,11 +89,13 @@ def prune_run(run: Path) -> list[str]:
     pruned = []
     with files.reported(run):
         manifest.settle(run)
+        # All at once, and synced afterwards: whoever reads meanwhile looks again once, and finds what stands for them.
         for path in sorted({file.path for entry in known.entries for file in entry.files} - needed):
             try:
                 (run / path).unlink()
             except FileNotFoundError:
                 continue
-            files.sync_folder((run / path).parent)
             pruned.append(path)
+        for folder in sorted({(run / path).parent for path in pruned}):
+            files.sync_folder(folder)
     return pruned
