@@ -27,7 +27,7 @@ from psion_ledger.cli.app import (
     say,
     write_out,
 )
-from psion_ledger.errors import UsageError
+from psion_ledger.errors import CannotDecide, UsageError
 from psion_ledger.settings import from_pyproject
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def query(
 @guarded
 def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
     """Print the run's receipt: the recorded one, byte for byte, or what the record gives now."""
+    import msgspec
+
     from psion_ledger.contracts import encode_document
     from psion_ledger.receipts import derive_receipt
 
@@ -182,6 +184,11 @@ def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
         if recorded is None:
             say("no receipt is recorded; this is what the record gives now")
         text = encode_document(derive_receipt(record)) if recorded is None else str(recorded[0])
+    try:
+        msgspec.json.decode(text.encode())
+    except (ValueError, RecursionError) as error:
+        # Whatever else it is, a terminal may obey it.
+        raise CannotDecide(f"run {run}: the recorded receipt is not JSON: {error}; audit the run") from error
     sys.stdout.write(text)
     return 0
 

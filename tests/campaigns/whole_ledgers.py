@@ -146,9 +146,7 @@ class Player:
             writer.emit(EXAMPLES[self.draw.choice(KINDS[:8] if self.draw.random() < 0.7 else KINDS)])
 
     def rotate(self) -> None:
-        writer = self.draw.choice(self.writers)
-        writer.emit(EXAMPLES["run_finished"])
-        writer.rotate()
+        self.draw.choice(self.writers).rotate()
 
     def sync(self) -> None:
         self.draw.choice(self.writers).sync()
