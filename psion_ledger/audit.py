@@ -1,125 +1,143 @@
 """The laws, run over a record: findings, statuses, a level and a verdict. Returns, never prints.
 
-The integrity laws run first. When one is violated the others are not run: what they would say of a damaged record
-is noise. No law passes on nothing: one that examined no row is vacuous, and a required one leaves the run UNPROVEN.
+The integrity laws always run, and first. When one is violated the others are not run: they would speak of a record
+that is not the one that was written. No law passes on nothing: one that examined no row is vacuous, and a required one
+leaves the run UNPROVEN.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from psion_ledger import catalog, evidence
+from psion_ledger.account import Commands, Judged, Point, checked_here, not_proven
 from psion_ledger.errors import UsageError
+from psion_ledger.findings import LEVELS, Finding, LawResult, Level, Skipped, Status
 from psion_ledger.ledger import Run
 from psion_ledger.witness import Kept
 
-Level = Literal["intact", "accounted", "replayed"]
 Required = Literal["intact", "accounted", "replayed", "witnessed"]
-Status = Literal["held", "violated", "vacuous", "not_applicable", "skipped"]
-LEVELS: tuple[Level, ...] = ("intact", "accounted", "replayed")
+FAMILIES = ("integrity", "binding", "coverage", "replay", "lineage", "stage")
 FINDINGS_SHOWN_MAX = 100
 SCHEMA_VERSION = "psion_ledger.audit.v1"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One violation: what it is about, where in the record (seq and stream, where there is one), and what it says."""
-
-    subject: str
-    event_seq: int | None
-    stream: str | None
-    expected: str
-    actual: str
-
-
-class LawResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`examined` rows of the law's population; at most 100 findings of `findings_total`; `reason` for a skip."""
-
-    name: str
-    family: str
-    level: Level
-    status: Status
-    examined: int
-    findings_total: int
-    findings: list[Finding]
-    law: str
-    reason: str | None = None
+ARTIFACTS = Path("runs")
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict for the level that was required, the level reached, and each law.
+    """The verdict, the level reached, each law, and the audit's account of itself.
 
-    `evidence` says by whom the run was replayed (`here`, `recorded`, `none`), how many manifest entries a head that
-    was kept outside anchors (null: none was given), and what was not at hand; `unproven` says what keeps the verdict
-    from PASS. To require `witnessed` is to require `accounted`, and such a head.
+    PASS, FAIL and UNPROVEN are of the level that was required. Over `selected` laws there is no such verdict: HELD
+    says that they and the integrity laws held, and both levels are null. `evidence` has by whom the run was replayed
+    (`here`, `recorded`, `none`), whether it is finished, how many manifest entries there are, and how many of them a
+    head that was kept outside anchors (null: none was given).
     """
 
     run_id: str
-    verdict: Literal["PASS", "FAIL", "UNPROVEN"]
-    level: Level | Literal["none"]
-    required_level: Required
+    verdict: Literal["PASS", "FAIL", "UNPROVEN", "HELD"]
+    level: Level | Literal["none"] | None
+    required_level: Level | None
+    witness_required: bool
+    selected: list[str]
+    laws_total: int
     evidence: dict[str, Any]
-    unproven: list[str]
+    checked_here: list[Point]
+    not_proven: list[Point]
     laws: list[LawResult]
 
     @property
     def exit_code(self) -> int:
-        return {"PASS": 0, "FAIL": 1, "UNPROVEN": 3}[self.verdict]
+        return {"PASS": 0, "HELD": 0, "FAIL": 1, "UNPROVEN": 3}[self.verdict]
+
+    @property
+    def unproven(self) -> list[str]:
+        """The codes of the points that keep the verdict from PASS."""
+        return [point.code for point in self.not_proven if point.blocks]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether an integrity law is violated, so that nothing else can be said of the record."""
+        return any(law.level == "intact" and law.status == "violated" for law in self.laws)
 
 
 def audit(
     run: Run,
     *,
-    require: Required = "accounted",
-    artifacts: Path | str = "runs",
+    require: Required | Sequence[Required] = "accounted",
+    artifacts: Path | str | None = None,
     corpus: Path | str | None = None,
     select: list[str] | None = None,
     kept: Kept | None = None,
     deep: bool = False,
 ) -> Audit:
-    """Audit a run. `select` names laws or `family:F`; the verdict is then over those alone. `kept` is a signed head
-    from outside the ledger; `deep` encodes every sealed event again.
+    """Audit a run. `require` is a level, `witnessed` (with `accounted`), or both. `select` names laws or `family:F`.
+    `artifacts` is the folder of the trainer's output (`runs` where none is given), `corpus` that of the shards; `kept`
+    is a signed head from outside the ledger; `deep` encodes every sealed event again.
 
     Raises UsageError for a selection that names nothing, CannotDecide for what cannot be read.
     """
-    laws = _selected(select)
-    folder = Path(artifacts)
+    required = {require} if isinstance(require, str) else set(require)
+    level = max((r for r in required if r != "witnessed"), key=LEVELS.index, default="accounted")
+    selected = _selected(select)
+    folder = ARTIFACTS if artifacts is None else Path(artifacts)
     wanted = Path(corpus) if corpus is not None else folder / run.run_id / "corpus"
-    replay_asked = require == "replayed" or corpus is not None
-    sources = evidence.Sources(artifacts=folder, corpus=wanted if replay_asked else None, kept=kept, deep=deep)
-    level: Level = "accounted" if require == "witnessed" else require
-    made: dict[str, str | None] = {}
-    results: list[LawResult] = []
-    damaged = False
-    for law in sorted(laws, key=lambda law: LEVELS.index(_level(law))):
-        if damaged and _level(law) != "intact":
-            results.append(_skipped(law, "the record is damaged: mend or restore it first"))
-        elif LEVELS.index(_level(law)) > LEVELS.index(level) and not (replay_asked and level == "accounted"):
-            results.append(_skipped(law, f"beyond the level asked for ({level}): pass --require {_level(law)}"))
-        else:
-            results.append(_run_law(run, law, sources, made))
-        damaged = damaged or (_level(law) == "intact" and results[-1].status == "violated")
-    judged = _judged(run, results, level, selected=bool(select), damaged=damaged)
-    return _witnessed(run, judged, require, sources)
+    sources = evidence.Sources(
+        artifacts=folder,
+        artifacts_given=artifacts is not None,
+        corpus=wanted if level == "replayed" or corpus is not None else None,
+        corpus_given=corpus is not None,
+        kept=kept,
+        deep=deep,
+    )
+    looked = run.looked_at() if run.faults else run
+    try:
+        results = _results(looked, selected, level, sources)
+        return _judged(looked, results, selected, level, "witnessed" in required, sources)
+    finally:
+        if looked is not run:
+            looked.close()
 
 
-def _level(law: catalog.Query) -> Level:
+def commands(run: Run, artifacts: Path | str | None) -> Commands:
+    """Commands about a run that continue an audit with these artifacts."""
+    folder = ARTIFACTS if artifacts is None else Path(artifacts)
+    return Commands(run, evidence.Sources(artifacts=folder, artifacts_given=artifacts is not None, corpus=None))
+
+
+def level_of(law: catalog.Query) -> Level:
     return next(level for level in LEVELS if level == law.header["level"])
 
 
-def _selected(select: list[str] | None) -> list[catalog.Query]:
-    laws = list(catalog.laws())
-    if not select:
-        return laws
+def _selected(select: list[str] | None) -> list[str]:
+    """The names of the selected laws; none without a selection."""
+    laws = catalog.laws()
     families = {law.header["family"] for law in laws}
     known = {law.name for law in laws} | {f"family:{family}" for family in families}
-    if unknown := [name for name in select if name not in known]:
+    if unknown := [name for name in select or [] if name not in known]:
         raise UsageError(f"no law or family {', '.join(unknown)}: `psion-ledger laws` lists them")
-    return [law for law in laws if law.name in select or f"family:{law.header['family']}" in select]
+    return [law.name for law in laws if {law.name, f"family:{law.header['family']}"} & set(select or [])]
 
 
-def _skipped(law: catalog.Query, reason: str) -> LawResult:
-    return _result(law, "skipped", reason=reason)
+def _results(run: Run, selected: list[str], level: Level, sources: evidence.Sources) -> list[LawResult]:
+    """Each law's result, in the order of levels: the integrity laws decide whether the others are run."""
+    laws = [law for law in catalog.laws() if not selected or law.name in selected or level_of(law) == "intact"]
+    made: dict[str, evidence.NotAtHand | None] = {}
+    results: list[LawResult] = []
+    damaged = False
+    for law in sorted(laws, key=lambda law: LEVELS.index(level_of(law))):
+        own = level_of(law)
+        beyond = LEVELS.index(own) > LEVELS.index(level) and sources.corpus is None
+        if damaged and own != "intact":
+            skipped = Skipped(code="damaged", reason="the record is damaged: restore it first")
+            results.append(_result(law, "skipped", skipped=skipped))
+        elif (beyond or (level == "intact" and own != "intact")) and law.name not in selected:
+            skipped = Skipped(code="beyond", reason=f"beyond the level asked for ({level})", flag=f"--require {own}")
+            results.append(_result(law, "skipped", skipped=skipped))
+        else:
+            results.append(run_law(run, law, sources, made))
+        damaged = damaged or (own == "intact" and results[-1].status == "violated")
+    return results
 
 
 def _result(law: catalog.Query, status: Status, **values: Any) -> LawResult:
@@ -127,26 +145,33 @@ def _result(law: catalog.Query, status: Status, **values: Any) -> LawResult:
     return LawResult(
         name=law.name,
         family=law.header["family"],
-        level=_level(law),
+        level=level_of(law),
         law=law.header["law"],
         status=status,
         **known,
     )
 
 
-def provide(run: Run, words: frozenset[str], sources: evidence.Sources, made: dict[str, str | None]) -> None:
+def provide(
+    run: Run, words: frozenset[str], sources: evidence.Sources, made: dict[str, evidence.NotAtHand | None]
+) -> None:
     """Make the evidence relations among `words`, once; `made` keeps why one is not at hand."""
     for name in sorted(words & evidence.RELATIONS.keys()):
         if name not in made:
             table = evidence.RELATIONS[name](run, sources)
-            made[name] = table if isinstance(table, str) else None
-            run.con.register(name, evidence.SCHEMAS[name].empty_table() if isinstance(table, str) else table)
+            made[name] = table if isinstance(table, evidence.NotAtHand) else None
+            absent = isinstance(table, evidence.NotAtHand)
+            run.con.register(name, evidence.SCHEMAS[name].empty_table() if absent else table)
 
 
-def _run_law(run: Run, law: catalog.Query, sources: evidence.Sources, made: dict[str, str | None]) -> LawResult:
+def run_law(
+    run: Run, law: catalog.Query, sources: evidence.Sources, made: dict[str, evidence.NotAtHand | None]
+) -> LawResult:
+    """One law over a record, as it is. `made` is the evidence that is there already."""
     provide(run, law.words | {law.header["over"]}, sources, made)
-    if reason := made.get(law.header.get("needs", "")):
-        return _skipped(law, reason)
+    if absent := made.get(law.header.get("needs", "")):
+        skipped = Skipped(code=absent.code, reason=absent.reason, flag=absent.flag)
+        return _result(law, "skipped", skipped=skipped)
     applies = law.header.get("applies")
     if applies and not _count(run, applies):
         return _result(law, "not_applicable")
@@ -159,65 +184,54 @@ def _run_law(run: Run, law: catalog.Query, sources: evidence.Sources, made: dict
 
 def _count(run: Run, relation: str) -> int:
     run.relate([relation])
-    (rows,) = run.con.sql(f"select count(*) from {relation}").fetchall()
+    with run.reading():
+        (rows,) = run.con.sql(f"select count(*) from {relation}").fetchall()
     return int(rows[0])
 
 
-def _judged(run: Run, results: list[LawResult], require: Level, *, selected: bool, damaged: bool) -> Audit:
-    unproven: list[str] = []
+def _judged(
+    run: Run,
+    results: list[LawResult],
+    selected: list[str],
+    level: Level,
+    witness_wanted: bool,
+    sources: evidence.Sources,
+) -> Audit:
+    damaged = any(r.level == "intact" and r.status == "violated" for r in results)
     finished, passes = (False, 0) if damaged else _progress(run)
-    status = {result.name: result.status for result in results}
-    if not selected and not finished and not damaged and require != "intact":
-        unproven.append(f"the run is not finished: `{run.command(f'python -m trainer --resume {run.run_id}')}` goes on")
-    torn = [f"{t.path}: {t.damage}" for t in run.record.tails if t.damage is not None and not t.damage.tampered]
-    unproven.extend(f"{line}; `psion-ledger seal {run.run_id}` cuts it there" for line in torn)
-    required = [r for r in results if LEVELS.index(r.level) <= LEVELS.index(require)]
-    vacuous = [r.name for r in required if r.status == "vacuous"]
-    if vacuous:
-        unproven.append(f"examined nothing: {', '.join(vacuous)}")
-    if require == "replayed" and status.get("replay_here_agrees", "held") not in ("held", "vacuous"):
-        unproven.extend(r.reason for r in results if r.name == "replay_here_agrees" and r.reason)
+    judged = Judged(
+        results=results,
+        selected=selected,
+        laws_total=len(catalog.laws()),
+        wanted=None if selected else level,
+        witness_wanted=witness_wanted,
+        damaged=damaged,
+        finished=finished,
+        replays_recorded=passes,
+        sources=sources,
+    )
     violated = any(r.status == "violated" for r in results)
-    here = status.get("replay_here_agrees") == "held"
-    replayed = "here" if here else "recorded" if passes else "none"
-    not_at_hand = [
-        r.reason
-        for r in results
-        if r.status == "skipped" and r.name == "promoted_files_hold_their_digests" and r.reason
-    ]
+    unproven = not_proven(run, judged)
+    blocked = any(point.blocks for point in unproven)
+    anchored = sources.kept is not None and judged.status("history_continues_the_kept_head") == "held"
     return Audit(
         run_id=run.run_id,
-        verdict="FAIL" if violated else "UNPROVEN" if unproven else "PASS",
-        level="none" if selected else _reached(results, finished, here),
-        required_level=require,
-        evidence={"replayed": replayed, "finished": finished, "not_at_hand": [] if damaged else not_at_hand},
-        unproven=[] if violated else unproven,
+        verdict="FAIL" if violated else "UNPROVEN" if blocked else "HELD" if selected else "PASS",
+        level=None if selected else _reached(results, judged),
+        required_level=None if selected else level,
+        witness_required=witness_wanted,
+        selected=selected,
+        laws_total=judged.laws_total,
+        evidence={
+            "replayed": "here" if judged.replayed_here else "recorded" if passes else "none",
+            "finished": finished,
+            "witnessed": sources.kept.head.size if anchored and sources.kept is not None else None,
+            "entries": len(run.record.manifest.entries),
+        },
+        checked_here=checked_here(run, judged),
+        not_proven=unproven,
         laws=sorted(results, key=lambda r: (FAMILIES.index(r.family), r.name)),
     )
-
-
-def _witnessed(run: Run, judged: Audit, require: Required, sources: evidence.Sources) -> Audit:
-    """The verdict with what a kept head adds: how far it anchors the record, and what is missing when one is asked
-    for."""
-    held = any(law.name == "history_continues_the_kept_head" and law.status == "held" for law in judged.laws)
-    anchored = sources.kept.head.size if sources.kept is not None and held else None
-    unproven = list(judged.unproven)
-    if require == "witnessed" and sources.kept is None:
-        unproven.append("the tail is not anchored: pass a head that was kept outside, --expect-head NOTE --key PUB")
-    since = [entry for entry in run.record.manifest.current() if anchored is not None and entry.number >= anchored]
-    if not sources.deep and any(end.entry < (anchored or 0) for entry in since for end in entry.ends):
-        unproven.append("segments were compacted after the kept head: --deep holds their events against it")
-    violated = judged.verdict == "FAIL"
-    return msgspec.structs.replace(
-        judged,
-        required_level=require,
-        verdict="FAIL" if violated else "UNPROVEN" if unproven else "PASS",
-        unproven=[] if violated else unproven,
-        evidence=judged.evidence | {"witnessed": anchored, "entries": len(run.record.manifest.entries)},
-    )
-
-
-FAMILIES = ("integrity", "binding", "coverage", "replay", "lineage", "stage")
 
 
 def _progress(run: Run) -> tuple[bool, int]:
@@ -228,30 +242,25 @@ def _progress(run: Run) -> tuple[bool, int]:
     return bool(row[0]), int(row[1])
 
 
-def _reached(results: list[LawResult], finished: bool, here: bool) -> Level | Literal["none"]:
+def _reached(results: list[LawResult], judged: Judged) -> Level | Literal["none"]:
     def holds(level: Level) -> bool:
         return all(r.status not in ("violated", "vacuous") for r in results if r.level == level)
 
-    if not holds("intact"):
+    if judged.damaged or not holds("intact"):
         return "none"
-    if (
-        not finished
-        or not holds("accounted")
-        or any(r.level == "accounted" and r.reason and r.reason.startswith("beyond") for r in results)
-    ):
+    ran = not any(r.level == "accounted" and r.skipped is not None and r.skipped.code == "beyond" for r in results)
+    if not (judged.finished and ran and holds("accounted")):
         return "intact"
-    return "replayed" if here else "accounted"
+    return "replayed" if judged.replayed_here else "accounted"
 
 
 def to_json(found: Audit) -> bytes:
     """`psion_ledger.audit.v1`."""
     shown = ("name", "family", "level", "status", "examined", "findings_total", "findings")
     laws = [
-        {name: getattr(r, name) for name in shown}
-        | ({"reason": r.reason} if r.reason else {})
+        {name: getattr(r, name) for name in shown} | ({"skipped": r.skipped} if r.skipped else {})
         for r in found.laws
     ]  # fmt: skip
-    return msgspec.json.format(
-        msgspec.json.encode({"schema": SCHEMA_VERSION, **msgspec.structs.asdict(found), "laws": laws}),
-        indent=2,
-    )
+    counts = {"laws_held": sum(r.status == "held" for r in found.laws), "laws_ran": len(found.laws)}
+    values = msgspec.structs.asdict(found) | counts | {"unproven": found.unproven, "laws": laws}
+    return msgspec.json.format(msgspec.json.encode({"schema": SCHEMA_VERSION, **values}), indent=2)

@@ -10,19 +10,18 @@ import pyarrow as pa
 from psion_ledger import catalog, relations
 from psion_ledger.errors import UsageError
 from psion_ledger.events import KINDS
-from psion_ledger.ledger import Run, cannot_decide
-from psion_ledger.log import columns
+from psion_ledger.ledger import Run
+
+_TABLES = ("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity")
 
 
-def write_catalog(run: Run, path: Path) -> None:
-    """Write the file; refused when `path` exists. Views name the manifest's files by absolute path; the unsealed
-    tail and the rollups are copied. `catalog_basis` says what was verified, and when: nothing after that moment is.
+def write_catalog(run: Run, scratch: Path, path: Path) -> None:
+    """Write the file at `scratch` and give it its name; refused when `path` exists. Views name the manifest's files by
+    absolute path; the unsealed tail and the rollups are copied. `catalog_basis` says what was verified, and when:
+    nothing after that moment is. Raises Damaged, UsageError.
     """
-    if path.exists():
-        raise UsageError(f"{path} exists: delete it first, it can always be made again")
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with cannot_decide(run.record), duckdb.connect(str(scratch), config=relations.SETTINGS) as con:
+        with run.reading(), duckdb.connect(str(scratch), config=relations.SETTINGS) as con:
             _fill(con, run)
         os.link(scratch, path)
     except OSError as error:
@@ -34,18 +33,20 @@ def write_catalog(run: Run, path: Path) -> None:
 
 def _fill(con: duckdb.DuckDBPyConnection, run: Run) -> None:
     for kind in KINDS:
-        con.register("tail", relations.tail_table(run.record, kind))
-        con.execute(f"create table {kind}__tail as select * from tail")
-        con.unregister("tail")
-        names = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
-        sources = [f"select * from {kind}__tail", *relations.native_sources(run.record, kind)]
-        con.execute(f"create view {kind} as select {names} from ({' union all by name '.join(sources)})")
-    _copy(con, "sequence_index", run.con.sql("select * from sequence_index").to_arrow_table())
-    for name in ("ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity"):
+        _copy(con, f"{kind}__tail", relations.tail_table(run.record, kind))
+        sources = [f"select * from {kind}__tail", *_sealed(run, kind)]
+        union = " union all by name ".join(sources)
+        con.execute(f"create view {kind} as select {relations.visible(kind)} from ({union})")
+    for name in _TABLES:
         _copy(con, name, run.con.sql(f"select * from {name}").to_arrow_table())
     for view in catalog.views():
-        what = "table" if view.header.get("materialise") == "true" else "view"
-        con.execute(f"create {what} {view.name} as {view.sql}")
+        if view.header.get("materialise") == "true":
+            # Its rows are those of the bytes that this process verified.
+            run.relate([view.name])
+            _copy(con, view.name, run.con.sql(f"select * from {view.name}").to_arrow_table())
+        else:
+            con.execute(f"create view {view.name} as {view.sql}")
+    run.record.require_unchanged()
     basis = {
         "run_id": [run.run_id],
         "basis_entries": [len(run.record.manifest.entries)],
@@ -54,6 +55,15 @@ def _fill(con: duckdb.DuckDBPyConnection, run: Run) -> None:
         "note": ["verified when written; unverified after that moment"],
     }
     _copy(con, "catalog_basis", pa.table(basis))
+
+
+def _sealed(run: Run, kind: str) -> list[str]:
+    """SQL that scans the sealed files of a kind by their absolute paths."""
+    folder = run.record.folder.absolute()
+    return [
+        relations.through(f"read_parquet([{', '.join(relations.quoted(folder / f.path) for f in found)}])", through_seq)
+        for through_seq, found in relations.sealed_files(run.record, kind)
+    ]
 
 
 def _copy(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

@@ -9,6 +9,7 @@
     |  |- QueryRefused          2   SQL that is not exactly one SELECT, or that fails to bind
     |- CannotDecide             3   the evidence cannot be read, or is not enough
     |  |- Unreadable            3   a file of the ledger that is missing, cut short or malformed
+    |  |  |- Damaged            3   a file whose bytes are not those that the record promises, so no answer rests on it
     |  |- NewerFormat           3   written by a later version than this one
     |  |- LimitHit              3   more bytes, rows or seconds than allowed
     |  |- WriterFailed          3   a write or a sync failed; the writer refuses everything after it
@@ -59,6 +60,14 @@ class CannotDecide(LedgerError):
 
 class Unreadable(CannotDecide):
     pass
+
+
+class Damaged(Unreadable):
+    """`file` is relative to the run's folder."""
+
+    def __init__(self, run_id: str, file: str, reason: str) -> None:
+        super().__init__(f"run {run_id}: {file} is damaged: {reason}; `psion-ledger fsck {run_id}` lists what is")
+        self.file = file
 
 
 class NewerFormat(CannotDecide):

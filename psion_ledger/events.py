@@ -310,7 +310,7 @@ class SplitLossMeasured(
 ):
     """One family of one split, measured once in one evaluation. Never label-smoothed.
 
-    `loss_nats` is a sum over `target_tokens`; `loss_nanonats` is the same as an exact integer, rounded per
+    `loss_sum_nats` is over `target_tokens`; `loss_sum_nanonats` is the same as an exact integer, rounded per
     sequence and then summed (null when a loss is not finite). `token_sha256` is over the token ids measured.
     """
 
@@ -320,8 +320,8 @@ class SplitLossMeasured(
     split_kind: SplitKind
     source_family_id: Name
     source_ids: list[Name]
-    loss_nats: float
-    loss_nanonats: Integer | None
+    loss_sum_nats: float
+    loss_sum_nanonats: Integer | None
     target_tokens: Count
     first_sequence_id: Count
     end_sequence_id: Count

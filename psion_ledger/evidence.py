@@ -5,7 +5,7 @@ Each relation is made when a law reads it. Evidence that is not at hand is said 
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -34,9 +34,20 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     head was kept; `deep` asks for every sealed event to be encoded again."""
 
     artifacts: Path
+    artifacts_given: bool = False
+    corpus_given: bool = False
     corpus: Path | None
     kept: Kept | None = None
     deep: bool = False
+
+
+class NotAtHand(msgspec.Struct, frozen=True, kw_only=True):
+    """Why evidence is not there: not asked for, not found where it was looked for, or not to be made. `flag` is the
+    option of an audit that brings it, null when it was given already or nothing does."""
+
+    code: Literal["not_asked", "not_at_hand", "not_derivable"]
+    reason: str
+    flag: str | None
 
 
 def _texts(*names: str) -> pa.Schema:
@@ -126,7 +137,7 @@ def stage_refusals(run: Run, sources: Sources) -> pa.Table:
     return _table(_REFUSALS, rows)
 
 
-def promoted_files(run: Run, sources: Sources) -> pa.Table | str:
+def promoted_files(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     """The files of the promoted checkpoint, hashed as opaque bytes; why not, when their folder is not at hand."""
     run.relate(["promoted_checkpoint"])
     row = run.first("select files, promoted_stream, promoted_seq from promoted_checkpoint")
@@ -134,8 +145,12 @@ def promoted_files(run: Run, sources: Sources) -> pa.Table | str:
         return _FILES.empty_table()
     written, stream, seq = row
     folder = sources.artifacts / run.run_id
+    flag = None if sources.artifacts_given else "--artifacts DIR"
+    absent = NotAtHand(
+        code="not_at_hand", reason=f"the promoted checkpoint's files are not below {folder}", flag=flag
+    )
     if not folder.is_dir():
-        return f"the promoted checkpoint's files are not at hand ({folder}): pass --artifacts"
+        return absent
     rows = [
         {
             "path": file["path"], "stream": stream, "event_seq": seq, "sha256_expected": file["sha256"].hex(),
@@ -144,35 +159,38 @@ def promoted_files(run: Run, sources: Sources) -> pa.Table | str:
         for file in written
     ]  # fmt: skip
     if all(row["sha256_actual"] is None for row in rows):
-        return f"the promoted checkpoint's files are not at hand (below {folder}): pass --artifacts"
+        return absent
     return _table(_FILES, rows)
 
 
-def replay_here(run: Run, sources: Sources) -> pa.Table | str:
+def replay_here(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     """Order and content of every effective batch, re-derived from the contracts and the corpus's shards."""
     if sources.corpus is None:
-        return "order and content were not re-derived by this audit: pass --require replayed"
+        reason = "order and content were not derived again by this audit"
+        return NotAtHand(code="not_asked", reason=reason, flag="--require replayed")
     if not sources.corpus.is_dir():
-        return f"the corpus is not at hand ({sources.corpus}): pass --corpus"
+        flag = None if sources.corpus_given else "--require replayed --corpus DIR"
+        return NotAtHand(code="not_at_hand", reason=f"the corpus is not at hand ({sources.corpus})", flag=flag)
     try:
         return replay_table(run, sources.corpus)
     except (CannotDecide, ContractRefused) as error:
-        return f"the batches could not be re-derived: {error}"
+        return NotAtHand(code="not_derivable", reason=f"the batches could not be derived again: {error}", flag=None)
 
 
-def kept_heads(run: Run, sources: Sources) -> pa.Table | str:
+def kept_heads(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     """The head that somebody kept, and what this record is to it."""
     if sources.kept is None:
-        return "no head kept outside was given, so the tail is not anchored: pass --expect-head NOTE --key PUB"
+        reason = "no head that was kept outside was given"
+        return NotAtHand(code="not_asked", reason=reason, flag="--expect-head NOTE --key PUB")
     found = hold(run.record, sources.kept)
     row = {"subject": f"head at {sources.kept.head.size}", "expected": found.expected, "actual": found.actual}
     return _table(_KEPT, [row])
 
 
-def reread_entries(run: Run, sources: Sources) -> pa.Table | str:
+def reread_entries(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     """Every sealed range, encoded again from its columns."""
     if not sources.deep:
-        return "the sealed events were not encoded again: pass --deep"
+        return NotAtHand(code="not_asked", reason="the sealed events were not encoded again", flag="--deep")
     known, folder = run.record.manifest, run.record.folder
     rows = [
         {
@@ -184,7 +202,7 @@ def reread_entries(run: Run, sources: Sources) -> pa.Table | str:
     return _table(_REREAD, rows)
 
 
-RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | str]] = {
+RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | NotAtHand]] = {
     "derived_digests": derived_digests,
     "contract_checks": contract_checks,
     "receipt_checks": receipt_checks,

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from psion_ledger import catalog, limits, relations
 from psion_ledger.contracts import DOCUMENTS, Contracts, decode_document
-from psion_ledger.errors import CannotDecide, LimitHit, NoSuchRun, QueryRefused
-from psion_ledger.log import claim
-from psion_ledger.record import Record, read
+from psion_ledger.errors import CannotDecide, Damaged, LimitHit, NoSuchRun, QueryRefused
+from psion_ledger.log import claim, verified
+from psion_ledger.record import Fault, LedgerFile, Record, read
 
 QUERY_SECONDS_MAX = 120.0
 # What no query is to blame for.
@@ -27,12 +28,22 @@ _THE_RECORDS_WORDS = ("Invalid unicode", "reading the stream registered as")
 
 
 class Run:
-    """One run of a ledger. Owns its DuckDB connections; close it, or use it in a `with` statement."""
+    """One run of a ledger. Owns its DuckDB connections; close it, or use it in a `with` statement.
 
-    def __init__(self, record: Record) -> None:
+    Nothing is answered from a record with a fault: whatever reads it raises Damaged, unless the run was opened
+    `despite_damage`. Then the files that hold are read, and the others are left out.
+    """
+
+    def __init__(self, record: Record, *, despite_damage: bool = False) -> None:
         self.record = record
         self.run_id = record.claim.run_id
+        self.despite_damage = despite_damage
+        self._source = verified.VerifiedFiles(record.folder)
         self._related: set[str] = set()
+
+    def looked_at(self) -> "Run":
+        """The same record, opened despite its damage."""
+        return self if self.despite_damage else Run(self.record, despite_damage=True)
 
     def command(self, words: str) -> str:
         """A command about this run that a person can paste, with the ledger's folder when it is not the default."""
@@ -40,34 +51,81 @@ class Run:
         return words if str(folder) == "ledger" else f"{words} --ledger {shlex.quote(str(folder))}"
 
     @functools.cached_property
+    def _connection(self) -> tuple[duckdb.DuckDBPyConnection, LedgerFile | None]:
+        if not self.despite_damage:
+            self.record.require_whole()
+        with self.reading():
+            return relations.connect(self.record, self._source)
+
+    @functools.cached_property
     def con(self) -> duckdb.DuckDBPyConnection:
-        """For built-in queries alone: it scans the ledger's files and could write. Views come with `relate`."""
-        with cannot_decide(self.record):
-            return relations.connect(self.record, native=True)
+        """For built-in queries alone: nothing keeps it from writing. Views come with `relate`. Raises Damaged."""
+        self.require_whole()
+        return self._connection[0]
+
+    @functools.cached_property
+    def faults(self) -> list[Fault]:
+        """Why no answer can rest on this record; none when its bytes are those that were written. A record that has a
+        fault by itself is not asked for the sequence index that its contracts name, unless despite its damage."""
+        if not self.despite_damage and (found := self.record.faults):
+            return found
+        index = self._connection[1]
+        if index is None or index.holds:
+            return self.record.faults
+        actual = "it is missing" if index.sha256_actual is None else f"found {index.sha256_actual}"
+        return [
+            *self.record.faults, Fault(file=index.path, reason=f"expected sha256 {index.sha256_expected}, {actual}")
+        ]  # fmt: skip
+
+    def require_whole(self) -> None:
+        """Raise Damaged, naming the first file, when an answer could not rest on the record."""
+        if not self.despite_damage:
+            for fault in self.faults:
+                raise Damaged(self.run_id, fault.file, fault.reason)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Errors of DuckDB and pyarrow over the record, as ours. A file that was changed or taken away meanwhile is
+        Damaged, whatever the library made of it."""
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            self._refuse_if_damaged(error)
+            if isinstance(error, duckdb.OutOfMemoryException):
+                line = f"run {self.run_id}: {first_line(error)}: PSION_LEDGER_MEMORY_BYTES allows more"
+                raise LimitHit(line) from error
+            raise CannotDecide(f"run {self.run_id}: the record cannot be queried: {first_line(error)}") from error
+        self._refuse_if_damaged(None)
+
+    def _refuse_if_damaged(self, error: Exception | None) -> None:
+        if (damage := self._source.damage) is not None:
+            raise damage from error
 
     def relate(self, words: Iterable[str]) -> None:
         """Create the views that a built-in query with these words reads, once."""
         missing = [v for v in catalog.needed(catalog.views(), words) if v.name not in self._related]
-        with cannot_decide(self.record):
+        with self.reading():
             relations.create_views(self.con, missing)
         self._related.update(view.name for view in missing)
 
     def rows(self, query: catalog.Query) -> list[dict[str, object]]:
         """The rows of a built-in query."""
         self.relate(query.words)
-        with cannot_decide(self.record):
+        with self.reading():
             table = self.con.sql(query.sql).to_arrow_table()
         rows: list[dict[str, object]] = table.to_pylist()
         return rows
 
     def first(self, sql: str, parameters: list[object] | None = None) -> tuple[Any, ...] | None:
         """The first row of built-in SQL, if there is one."""
-        rows = self.con.execute(sql, parameters or []).fetchall()
+        with self.reading():
+            rows = self.con.execute(sql, parameters or []).fetchall()
         return rows[0] if rows else None
 
     @functools.cached_property
     def _sandbox(self) -> duckdb.DuckDBPyConnection:
-        con = relations.connect(self.record, native=False)
+        self.require_whole()
+        con, _ = relations.connect(self.record, self._source)
         relations.create_views(con, list(catalog.views()))
         for setting in ("enable_external_access = false", "lock_configuration = true"):
             con.execute(f"set {setting}")
@@ -79,7 +137,7 @@ class Run:
         Raises QueryRefused when it is not exactly one SELECT or does not bind, LimitHit when it takes too long or
         too much memory.
         """
-        with cannot_decide(self.record):
+        with self.reading():
             con = self._sandbox
         try:
             statements = con.extract_statements(query.encode().decode())
@@ -94,13 +152,15 @@ class Run:
             # subquery, where a WITH clause that writes is refused.
             literal = query.replace("'", "''")
             con.execute(f"create temp table query_result__ as select * from query('{literal}')")
-            return con.table("query_result__").materialize()
+            found = con.table("query_result__").materialize()
+            self._refuse_if_damaged(None)
+            return found
         except duckdb.InterruptException as error:
             raise LimitHit(f"the query took more than {seconds_max:g} s") from error
         except duckdb.OutOfMemoryException as error:
             raise LimitHit("the query needs more memory than PSION_LEDGER_MEMORY_BYTES allows it") from error
         except duckdb.Error as error:
-            _refuse_if_gone(self.record, error)
+            self._refuse_if_damaged(error)
             if isinstance(error, _THE_RECORDS) or any(words in str(error) for words in _THE_RECORDS_WORDS):
                 raise CannotDecide(f"run {self.run_id}: the record cannot be read: {first_line(error)}") from error
             raise QueryRefused(first_line(error)) from error
@@ -111,7 +171,7 @@ class Run:
     @functools.cached_property
     def contracts_text(self) -> dict[str, str]:
         """The exact JSON of each contract that has been declared, by role."""
-        with cannot_decide(self.record):
+        with self.reading():
             found = self.con.execute(
                 "select contract_role, document from contract_declared where document is not null "
                 "order by attempt desc, rank desc, seq desc"
@@ -134,9 +194,11 @@ class Run:
         )
 
     def close(self) -> None:
-        for name in ("con", "_sandbox"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        self.__dict__.pop("con", None)
+        if "_connection" in self.__dict__:
+            self.__dict__.pop("_connection")[0].close()
+        if "_sandbox" in self.__dict__:
+            self.__dict__.pop("_sandbox").close()
 
     def __enter__(self) -> "Run":
         return self
@@ -149,32 +211,13 @@ def first_line(error: Exception) -> str:
     return str(error).split("\n\n")[0].splitlines()[0]
 
 
-@contextmanager
-def cannot_decide(record: Record) -> Iterator[None]:
-    """What DuckDB cannot read of a record, we cannot decide."""
-    try:
-        yield
-    except (duckdb.Error, OSError) as error:
-        _refuse_if_gone(record, error)
-        run_id = record.claim.run_id
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise LimitHit(f"run {run_id}: {first_line(error)}: PSION_LEDGER_MEMORY_BYTES allows more") from error
-        raise CannotDecide(f"run {run_id}: the record cannot be queried: {first_line(error)}") from error
-
-
-def _refuse_if_gone(record: Record, error: Exception) -> None:
-    """Raise CannotDecide when a file that was verified is not there any more: no query is to blame for that."""
-    for file in record.files:
-        if file.holds and not (record.folder / file.path).is_file():
-            raise CannotDecide(
-                f"run {record.claim.run_id}: {file.path} has gone, compacted and pruned meanwhile: run it again"
-            ) from error
-
-
-def open_run(ledger: str | Path, run_id: str | None = None, as_of: int | None = None) -> Run:
+def open_run(
+    ledger: str | Path, run_id: str | None = None, as_of: int | None = None, *, despite_damage: bool = False
+) -> Run:
     """Open a run (the latest when no id is given), as of the first `as_of` manifest entries when that is given.
 
-    Raises NoSuchRun, BadRunId, and CannotDecide for what cannot be read.
+    Raises NoSuchRun, BadRunId, and CannotDecide for what cannot be read. A record with a fault can be opened, and
+    audited; asked for anything else it raises Damaged, unless it was opened `despite_damage`.
     """
     folder = Path(ledger)
     if run_id is None:
@@ -184,4 +227,4 @@ def open_run(ledger: str | Path, run_id: str | None = None, as_of: int | None = 
         run_id = runs[0]
     found = claim.find_run(folder, run_id)
     limits.allow(found)
-    return Run(read(found, as_of))
+    return Run(read(found, as_of), despite_damage=despite_damage)

@@ -1,17 +1,20 @@
 """Reading a run's folder as evidence: what the manifest promises, held against what is there.
 
-Nothing here takes a lock or raises for a violation. The order of reading makes a live run safe to read: all
+Nothing here raises for a violation: `faults` lists what keeps an answer from resting on the record. The order of reading makes a live run safe to read: all
 journals first, then the manifest, then forget the frames that were sealed in between.
 """
 
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
 
-from psion_ledger.errors import Unreadable
-from psion_ledger.log import claim, files, manifest
-from psion_ledger.log.frame import Damage, Frame, Scan
+from psion_ledger.errors import CannotDecide, Damaged, Unreadable
+from psion_ledger.events import StreamOpened
+from psion_ledger.log import claim, files, manifest, unnamed
+from psion_ledger.log.frame import Damage, Frame, Scan, first_link
+from psion_ledger.log.liveness import live_holder
 
 
 class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,36 +53,81 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
     damage: Damage | None
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the record, relative to its folder, that is not what the record promises, and in which way. `torn` is
+    what a crash leaves: a journal whose last frame is cut, until it is sealed."""
+
+    file: str
+    reason: str
+    torn: bool = False
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is on disk. `as_of` limits it to the first entries of the manifest, without a tail."""
+    """A run as it is on disk. `as_of` limits it to the first entries of the manifest, without a tail. `rolled_back`
+    are the segments of entries that were taken away."""
 
     folder: Path
     claim: claim.Claim
     manifest: manifest.Manifest
     files: list[LedgerFile]
     tails: list[Tail]
+    attempts: list[Fault]
+    rolled_back: list[unnamed.Unnamed]
     as_of: int | None
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Why no answer can rest on the record; none when its bytes are those that were written."""
+        return list(_faults(self))
+
+    def require_unchanged(self) -> None:
+        """Raise Damaged when a sealed file has changed since the record was read."""
+        for file in self.files:
+            if file.holds and files.measure(self.folder, file.path, file.bytes_expected)[1] != file.sha256_expected:
+                raise Damaged(self.claim.run_id, file.path, "it was changed while it was read")
+
+    def require_whole(self) -> None:
+        """Raise Damaged, naming the first fault, when there is one."""
+        for fault in _faults(self):
+            raise Damaged(self.claim.run_id, fault.file, fault.reason)
 
 
 def read(folder: Path, as_of: int | None = None) -> Record:
     """Read a run. Raises NoSuchRun, Unreadable, NewerFormat or LimitHit for what cannot be read at all."""
     claimed, claim_sha256 = claim.read_claim(folder)
     for _ in range(2):
+        there = unnamed.listed(folder)
         journals = {} if as_of is not None else _read_journals(folder)
         whole = manifest.read(folder, claim_sha256)
         known = whole if as_of is None else whole.first(as_of)
         found = _files(folder, whole, known)
-        if all(file.sha256_actual is not None for file in found):
-            break  # Else a file has gone: a compaction may have replaced it, so look once more.
+        rolled_back = [] if whole.broken is not None else unnamed.rolled_back(folder, there, whole)
+        if all(file.sha256_actual is not None for file in found) and not rolled_back:
+            break  # Else a file has gone or come: a compaction or a sealer may have been at work, so look once more.
     if as_of is not None and len(known.entries) < as_of:
         raise Unreadable(f"run {folder.name}: as of {as_of} entries; the manifest holds {len(known.entries)}")
-    paths = list(journals)
-    tails = [
-        tail
-        for path, following in zip_longest(paths, paths[1:])
-        if (tail := _tail(folder, path, journals[path], following, known)) is not None
-    ]
-    return Record(folder=folder, claim=claimed, manifest=known, files=found, tails=tails, as_of=as_of)
+    tails = list(_tails(folder, claimed, journals, known))
+    return Record(
+        folder=folder, claim=claimed, manifest=known, files=found, tails=tails,
+        attempts=list(_attempts(folder, claimed, known, tails)), rolled_back=rolled_back, as_of=as_of,
+    )  # fmt: skip
+
+
+def _faults(record: Record) -> Iterator[Fault]:
+    if (broken := record.manifest.broken) is not None:
+        yield Fault(file=broken.path, reason=f"expected {broken.expected}, found {broken.actual}")
+    for file in record.files:
+        if not file.holds:
+            found = "it is missing" if file.sha256_actual is None else f"found {file.sha256_actual}"
+            yield Fault(file=file.path, reason=f"expected sha256 {file.sha256_expected}, {found}")
+    for tail in record.tails:
+        if tail.damage is not None:
+            torn = not tail.damage.tampered
+            mend = "; `psion-ledger seal` cuts it there" if torn else ""
+            yield Fault(file=tail.path, reason=f"{tail.damage}{mend}", torn=torn)
+    yield from record.attempts
+    for segment in record.rolled_back:
+        yield Fault(file=segment.path, reason="no manifest entry names it, and its journal is gone: rolled back")
 
 
 def _files(folder: Path, whole: manifest.Manifest, known: manifest.Manifest) -> list[LedgerFile]:
@@ -94,26 +142,63 @@ def _files(folder: Path, whole: manifest.Manifest, known: manifest.Manifest) -> 
     ]
 
 
-def _read_journals(folder: Path) -> dict[Path, bytes]:
-    journals: dict[Path, bytes] = {}
+class _Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes of a journal; `live`: a process held it when they were read."""
+
+    data: bytes
+    live: bool
+
+
+def _read_journals(folder: Path) -> dict[Path, _Journal]:
+    journals: dict[Path, _Journal] = {}
     for path in sorted((folder / "journal").glob("*/*.wal")):
         try:
-            journals[path] = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+            # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
+            live = live_holder(path) is not None
+            journals[path] = _Journal(data=files.read_regular(path, files.JOURNAL_BYTES_MAX), live=live)
         except FileNotFoundError:
             continue  # Sealed since the listing; the manifest, read later, has it.
     return journals
 
 
-def _tail(folder: Path, path: Path, data: bytes, following: Path | None, known: manifest.Manifest) -> Tail | None:
-    """What of a journal is not sealed. A journal is sealed whole or not at all."""
+def _tails(
+    folder: Path, claimed: claim.Claim, journals: dict[Path, _Journal], known: manifest.Manifest
+) -> Iterator[Tail]:
+    """The tails that are not sealed, each held against its run and against the end that it must continue."""
+    ends: dict[str, tuple[int, bytes]] = {}
+    nonce = bytes.fromhex(claimed.nonce)
+    for path, following in zip_longest(journals, list(journals)[1:]):
+        stream = path.parent.name
+        if stream not in ends:
+            sealed = known.last_of(stream)
+            first = (-1, first_link(claimed.run_id, stream, nonce))
+            ends[stream] = first if sealed is None else (sealed.last_seq, bytes.fromhex(sealed.link_after))
+        tail = _tail(folder, path, journals[path], following, known)
+        if tail is None:
+            continue
+        seq, link = ends[stream]
+        if (tail.first_seq, tail.link_before) != (seq + 1, link) and tail.damage is None and known.broken is None:
+            what = f"it does not continue its stream: expected seq {seq + 1} and link {link.hex()}"
+            damage = Damage(offset=0, seq=tail.first_seq, what=what, durable_through=seq, tampered=True)
+            tail = msgspec.structs.replace(tail, damage=damage)
+        ends[stream] = (tail.first_seq + len(tail.frames) - 1, tail.link_after)
+        yield tail
+
+
+def _tail(
+    folder: Path, path: Path, journal: _Journal, following: Path | None, known: manifest.Manifest
+) -> Tail | None:
+    """The part of a journal that is not sealed. A journal is sealed whole or not at all."""
     name = path.relative_to(folder).as_posix()
     following_seq = files.first_seq(following) if following and following.parent == path.parent else None
-    scan = Scan(data, name, following_seq)
+    scan = Scan(journal.data, name, following_seq)
     last = known.last_of(path.parent.name)
     if last is not None and last.last_seq >= scan.header.first_seq:
         return None
     frames = [frame for frame, _ in scan]
-    if not frames and scan.damage is None:
+    # A live writer may not have finished the frame that was read.
+    damage = None if scan.damage is None or (journal.live and not scan.damage.tampered) else scan.damage
+    if not frames and damage is None:
         return None
     return Tail(
         path=name,
@@ -122,8 +207,26 @@ def _tail(folder: Path, path: Path, data: bytes, following: Path | None, known: 
         link_before=scan.header.link_before,
         link_after=scan.link,
         frames=frames,
-        damage=scan.damage,
+        damage=damage,
     )
+
+
+def _attempts(
+    folder: Path, claimed: claim.Claim, known: manifest.Manifest, tails: list[Tail]
+) -> Iterator[Fault]:
+    """The claim of each attempt whose first rank has opened its stream."""
+    sealed = {entry.attempt for entry in known.entries if entry.role == "train" and entry.rank == 0}
+    opened = (tail.frames[0].event for tail in tails if tail.frames and tail.first_seq == 0)
+    unsealed = {
+        event.attempt
+        for event in opened
+        if isinstance(event, StreamOpened) and (event.role, event.rank) == ("train", 0)
+    }
+    for number in sorted(sealed | unsealed):
+        try:
+            claim.read_attempt(folder, number, claimed)
+        except CannotDecide as error:
+            yield Fault(file=f"attempts/{number}.json", reason=str(error))
 
 
 def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, through_seq: int | None) -> LedgerFile:

@@ -1,8 +1,8 @@
 """A verified record as DuckDB relations: each event kind under its own name, and the views over them.
 
-Only files whose bytes hashed to what the manifest names are ever opened. Built-in queries scan the Parquet files
-natively. SQL that a person brings runs in a sandbox: the same relations as registered Arrow data, rollups
-materialised, and then every door of the connection closed.
+Sealed files are read through `log.verified` alone: what is decoded are the bytes that were hashed. Kinds of few rows
+are tables in memory, for opening small files is what takes time; the others are scanned, hashed at each opening. SQL
+that a person brings runs on a connection of its own, with every door of it closed.
 """
 
 import re
@@ -12,13 +12,11 @@ from typing import Any
 import duckdb
 import msgspec
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from psion_ledger import catalog, limits
 from psion_ledger.events import KINDS
-from psion_ledger.log import columns, files
+from psion_ledger.log import columns, files, verified
 from psion_ledger.log.frame import first_link
-from psion_ledger.log.screen import screen
 from psion_ledger.record import LedgerFile, Record, Tail
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -66,6 +64,13 @@ _TAILS_SCHEMA = pa.schema(
         ("durable_through", pa.int64()), ("damage", pa.string()), ("tampered", pa.bool_()),
     ]
 )  # fmt: skip
+_UNNAMED_SCHEMA = pa.schema(
+    [("path", pa.string()), ("stream", pa.string()), ("first_seq", pa.int64()), ("last_seq", pa.int64())]
+)
+_FAULTS_SCHEMA = pa.schema([("file", pa.string()), ("reason", pa.string())])
+# Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
+TABLE_ROWS_MAX = 20_000
+TABLE_BYTES_MAX = 4 << 20
 _INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
 
 
@@ -100,34 +105,47 @@ def quoted(path: Path) -> str:
     return "'" + literal.replace("'", "''") + "'"
 
 
-def _sealed_paths(record: Record, kind: str) -> list[tuple[int | None, list[Path]]]:
-    """The sealed files of a kind: those that are read whole, then each that is read through a seq alone."""
+def sealed_files(record: Record, kind: str) -> list[tuple[int | None, list[LedgerFile]]]:
+    """The sealed files of a kind that hold: those that are read whole, then each that is read through a seq alone."""
     held = [f for f in record.files if f.kind == kind and f.holds]
-    whole = [record.folder / f.path for f in held if f.through_seq is None]
-    parts = [(f.through_seq, [record.folder / f.path]) for f in held if f.through_seq is not None]
+    whole = [f for f in held if f.through_seq is None]
+    parts = [(f.through_seq, [f]) for f in held if f.through_seq is not None]
     return [*([(None, whole)] if whole else []), *parts]
 
 
-def _through(source: str, through_seq: int | None) -> str:
+def through(source: str, through_seq: int | None) -> str:
     return f"select * from {source}" + ("" if through_seq is None else f" where seq <= {through_seq}")
 
 
-def native_sources(record: Record, kind: str) -> list[str]:
-    """SQL that scans the sealed files of a kind."""
-    return [
-        _through(f"read_parquet([{', '.join(quoted(path.absolute()) for path in paths)}])", through_seq)
-        for through_seq, paths in _sealed_paths(record, kind)
+def visible(kind: str) -> str:
+    """The columns of a kind that queries see, as SQL."""
+    return ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
+
+
+def _relate_files(
+    con: duckdb.DuckDBPyConnection,
+    source: verified.VerifiedFiles,
+    name: str,
+    found: list[LedgerFile],
+    schema: pa.Schema,
+) -> None:
+    """Files of one schema under one name: a table in memory, or a dataset to be scanned."""
+    promised = [
+        verified.Promised(path=f.path, sha256=f.sha256_expected, rows=f.rows or None, schema=schema) for f in found
     ]
+    rows_total, bytes_total = (sum(sizes) for sizes in zip(*((f.rows, f.bytes_actual or 0) for f in found), strict=True))
+    small = rows_total <= TABLE_ROWS_MAX and bytes_total <= TABLE_BYTES_MAX
+    con.register(name, source.table(promised) if small else source.dataset(promised))
 
 
-def _registered_sources(record: Record, kind: str, con: duckdb.DuckDBPyConnection) -> list[str]:
-    """SQL over the sealed files of a kind as registered Arrow datasets."""
-    sources = []
-    for number, (through_seq, paths) in enumerate(_sealed_paths(record, kind)):
+def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, record: Record, kind: str) -> None:
+    con.register(f"{kind}__tail", tail_table(record, kind))
+    sources = [f"select * from {kind}__tail"]
+    for number, (through_seq, found) in enumerate(sealed_files(record, kind)):
         name = f"{kind}__sealed_{number}"
-        con.register(name, ds.dataset([str(path) for path in paths], schema=columns.schema(kind), format="parquet"))
-        sources.append(_through(name, through_seq))
-    return sources
+        _relate_files(con, source, name, found, columns.schema(kind))
+        sources.append(through(name, through_seq))
+    con.execute(f"create temp view {kind} as select {visible(kind)} from ({' union all by name '.join(sources)})")
 
 
 def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> LedgerFile | None:
@@ -223,44 +241,31 @@ def _links(record: Record) -> list[_Link]:
     return links
 
 
-def connect(record: Record, *, native: bool) -> duckdb.DuckDBPyConnection:
-    """A connection that holds the event kinds, the sequence index and the integrity relations; no views yet.
+def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.DuckDBPyConnection, LedgerFile | None]:
+    """A connection that holds the event kinds, the sequence index and the integrity relations, but no views yet; and
+    the sequence index as a file of the record.
 
-    Raises Unreadable or LimitHit for a file that is not to be decoded.
+    Raises Damaged, Unreadable or LimitHit for a file that is not to be decoded.
     """
-    for file in record.files:
-        if file.holds:
-            screen(record.folder / file.path, columns.schema(file.kind), file.rows)
     con = duckdb.connect(config=SETTINGS)
     # The rest is Python's and pyarrow's.
     con.execute(f"set memory_limit = '{limits.memory_bytes_max(record.folder) * 6 // 10} B'")
     for kind in KINDS:
-        con.register(f"{kind}__tail", tail_table(record, kind))
-        visible = ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
-        sealed = native_sources(record, kind) if native else _registered_sources(record, kind, con)
-        sources = [f"select * from {kind}__tail", *sealed]
-        con.execute(f"create temp view {kind} as select {visible} from ({' union all by name '.join(sources)})")
+        _relate_kind(con, source, record, kind)
     index = sequence_index_file(record, con)
-    _relate_index(con, record, index, native)
+    if index is None or not index.holds:
+        con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
+    else:
+        _relate_files(con, source, "sequence_index", [index], SEQUENCE_INDEX_SCHEMA)
     found = record.files + ([index] if index is not None else [])
     con.register("ledger_files", rows(_FILES_SCHEMA, found))
     con.register("manifest_links", rows(_LINKS_SCHEMA, _links(record)))
     con.register("stream_ranges", rows(_RANGES_SCHEMA, _ranges(record)))
     con.register("journal_tails", rows(_TAILS_SCHEMA, _journal_tails(record)))
+    con.register("unnamed_segments", rows(_UNNAMED_SCHEMA, record.rolled_back))
+    con.register("attempt_faults", rows(_FAULTS_SCHEMA, record.attempts))
     con.register("run_identity", pa.table({"run_id": [record.claim.run_id], "nonce": [record.claim.nonce]}))
-    return con
-
-
-def _relate_index(con: duckdb.DuckDBPyConnection, record: Record, index: LedgerFile | None, native: bool) -> None:
-    if index is None or not index.holds:
-        con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
-        return
-    path = record.folder / index.path
-    screen(path, SEQUENCE_INDEX_SCHEMA, None)
-    if native:
-        con.execute(f"create temp view sequence_index as select * from read_parquet({quoted(path.absolute())})")
-    else:
-        con.register("sequence_index", ds.dataset(str(path), schema=SEQUENCE_INDEX_SCHEMA, format="parquet"))
+    return con, index
 
 
 def create_views(con: duckdb.DuckDBPyConnection, views: list[catalog.Query]) -> None:

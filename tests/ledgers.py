@@ -162,8 +162,8 @@ def measured(contracts: Contracts, attempt: int, step: int) -> list[events.Event
         events.SplitLossMeasured(
             evaluation_id=f"e{attempt:04}-s{step:06}", step=step, split_name=e.split_name, split_kind=e.split_kind,
             source_family_id=e.source_family_id, source_ids=SOURCES[e.source_family_id],
-            loss_nats=5.0 * e.sequences * (SEQUENCE_TOKENS - 1),
-            loss_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1),
+            loss_sum_nats=5.0 * e.sequences * (SEQUENCE_TOKENS - 1),
+            loss_sum_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1),
             target_tokens=e.sequences * (SEQUENCE_TOKENS - 1), first_sequence_id=e.first_sequence_id,
             end_sequence_id=e.end_sequence_id,
             token_sha256=token_digest(list(range(e.first_sequence_id, e.end_sequence_id))),
@@ -409,6 +409,8 @@ def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True) -
                 assert isinstance(step, events.StreamOpened), f"{stream} must begin with stream_opened"
                 if step.role == "train" and step.attempt > 1 and not step.previous:
                     step = msgspec.structs.replace(step, previous=log.previous_ends(folder, step.attempt))
+                while step.role == "train" and not (folder / "attempts" / f"{step.attempt}.json").exists():
+                    log.claim_attempt(folder)
                 writers[stream] = log.open_writer(folder, step, stream=stream)
             elif callable(step):
                 try:

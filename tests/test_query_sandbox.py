@@ -251,7 +251,7 @@ def test_a_good_query_returns_exact_rows(run: Run) -> None:
         "select step, loss_nats from train_steps order by step"
     ).fetchall()
     assert run.sql(
-        "select split_name, source_family_id, loss from final_split_loss order by all limit 2"
+        "select split_name, source_family_id, loss_nats from final_split_loss order by all limit 2"
     ).fetchall() == [("held_out", "held_out_modules", 5.0005), ("train", "library_code", 5.0005)]
     assert run.sql("select step, first_position, end_position from batch_rollup order by step").fetchall() == [
         (1, 0, 8),

@@ -24,14 +24,14 @@ NANONATS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One family of one split: `loss_nats` is a sum over `target_tokens`, `loss_nanonats` the same, exact.
+    """One family of one split: `loss_sum_nats` is over `target_tokens`, `loss_sum_nanonats` the same, exact.
 
-    `loss_nanonats` is None when a loss is not finite. `token_sha256` is over the ids measured, as uint32.
+    `loss_sum_nanonats` is None when a loss is not finite. `token_sha256` is over the ids measured, as uint32.
     """
 
     evaluation_set: dict[str, Any]
-    loss_nats: float
-    loss_nanonats: int | None
+    loss_sum_nats: float
+    loss_sum_nanonats: int | None
     target_tokens: int
     token_sha256: bytes
 
@@ -55,8 +55,8 @@ def measure(
             sequence_nats += [math.fsum(sequence) for sequence in losses.tolist()]
         yield Measured(
             evaluation_set=evaluation_set,
-            loss_nats=math.fsum(sequence_nats),
-            loss_nanonats=nanonats(sequence_nats),
+            loss_sum_nats=math.fsum(sequence_nats),
+            loss_sum_nanonats=nanonats(sequence_nats),
             target_tokens=target_tokens,
             token_sha256=tokens.digest(),
         )

@@ -194,7 +194,7 @@ def _evaluate(training: Training, step: int) -> str:
             split, family = measured.evaluation_set["split_name"], measured.evaluation_set["source_family_id"]
             sources = source_ids(training.contracts["tokenized_corpus"], split, family)
             training.recorder.split_loss_measured(step, measured, sources)
-            nats[split] += measured.loss_nats
+            nats[split] += measured.loss_sum_nats
             target_tokens[split] += measured.target_tokens
     losses = "  ".join(f"{split} {nats[split] / target_tokens[split]:.3f}" for split in nats)
     return f"step {step}  measured loss: {losses}"

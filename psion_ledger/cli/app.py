@@ -6,8 +6,11 @@ Data goes to stdout, talk to stderr. Exit codes: 0 it holds, 1 a law is violated
 
 import functools
 import os
+import stat
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
 
@@ -36,12 +39,24 @@ Artifacts = Annotated[
     Path,
     typer.Option("--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output."),
 ]
+OptionalArtifacts = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifacts", envvar="PSION_LEDGER_ARTIFACTS", help="The folder of the trainer's own output; ./runs without."
+    ),
+]
 AsOf = Annotated[int | None, typer.Option("--as-of", min=0, help="Only the first N manifest entries.")]
 Deep = Annotated[
     bool, typer.Option("--deep", help="Encode every sealed event again, and recompute its links and roots.")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")]
 DocumentFormat = Annotated[Literal["rich", "json"], typer.Option("--format", help="How to print it.")]
+DespiteDamage = Annotated[
+    bool, typer.Option("--despite-damage", help="Answer from the files that hold, under a banner; nothing is verified.")
+]
+FAULTS_SHOWN = 5
+SILENT_S_MAX = 1.5
+INPUT_BYTES_MAX = 256 << 20
 LEDGER = Path("ledger")
 ARTIFACTS = Path("runs")
 
@@ -79,8 +94,28 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
     return run
 
 
-def opened(ledger: Path, run_id: str | None, as_of: int | None = None) -> "Run":
-    """The run to work on; says which when none was named."""
+def opened(ledger: Path, run_id: str | None, as_of: int | None = None, *, despite_damage: bool = False) -> "Run":
+    """The run to answer from; says which when none was named. Raises Damaged when no answer can rest on its record;
+    with `despite_damage` it says so on stderr, above every answer."""
+    from psion_ledger.ledger import open_run
+
+    run = open_run(ledger, run_id, as_of, despite_damage=despite_damage)
+    if run_id is None:
+        say(f"run {run.run_id} (the latest in {ledger})")
+    try:
+        run.require_whole()
+        if despite_damage and run.faults:
+            say(f"DAMAGED, NOT VERIFIED: {len(run.faults)} files of run {run.run_id} are left out of this answer:")
+            for fault in run.faults[:FAULTS_SHOWN]:
+                say(f"  {fault.file}: {fault.reason}")
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def to_judge(ledger: Path, run_id: str | None, as_of: int | None = None) -> "Run":
+    """The run to audit: damage is what an audit is there to find."""
     from psion_ledger.ledger import open_run
 
     run = open_run(ledger, run_id, as_of)
@@ -89,18 +124,30 @@ def opened(ledger: Path, run_id: str | None, as_of: int | None = None) -> "Run":
     return run
 
 
-def read_file(path: Path) -> bytes:
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """Say what is under way as soon as it takes longer than people like to wait in silence."""
+    speaking = threading.Timer(SILENT_S_MAX, say, [f"{name} ..."])
+    speaking.daemon = True
+    speaking.start()
     try:
-        return path.read_bytes()
+        yield
+    finally:
+        speaking.cancel()
+
+
+def read_file(path: Path) -> bytes:
+    """A file that the user names: a regular one, through links if need be, of at most INPUT_BYTES_MAX. Raises
+    UsageError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def write_out(content: str, path: Path | None) -> None:
-    if path is None:
-        print(content)
-        return
-    try:
-        path.write_text(content + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"{path}: not a regular file")
+        data = file.read(INPUT_BYTES_MAX + 1)
+    if len(data) > INPUT_BYTES_MAX:
+        raise UsageError(f"{path}: larger than {INPUT_BYTES_MAX:,} bytes, which no such document is")
+    return data

@@ -17,9 +17,9 @@ from psion_ledger.cli.app import (
     opened,
     read_file,
     say,
-    write_out,
 )
-from psion_ledger.errors import CannotDecide, UsageError
+from psion_ledger.cli.output import Placed, write_out
+from psion_ledger.errors import UsageError
 from psion_ledger.report.escape import plain
 
 if TYPE_CHECKING:
@@ -118,24 +118,24 @@ def head(
 ) -> int:
     """Print the head of the log, signed: keep it outside, and nobody can rewrite what it covers unseen."""
     from psion_ledger import heads, log
-    from psion_ledger.record import read
 
-    folder = log.find_run(ledger, run)
-    record = read(folder)
-    if record.manifest.broken is not None:
-        raise CannotDecide(f"run {run}: {record.manifest.broken.path} is damaged; no head of it is signed")
+    placed = Placed.at(output, key)
+    with opened(ledger, run) as record_of_run:
+        record = record_of_run.record
     size = len(record.manifest.entries)
+    if size == 0:
+        raise UsageError(f"run {run}: nothing is sealed yet, so there is no head: `psion-ledger seal {run}` seals")
     name = heads.origin(record.claim.run_id, record.claim.nonce)
     own = heads.Head(origin=name, size=size, root=record.manifest.head())
     if key is None:
         say("not signed: give --key to sign it")
-        write_out(own.text.removesuffix("\n"), output)
+        write_out(own.text.removesuffix("\n"), placed)
         return 0
     private = heads.load_private_key(key)
     note = heads.sign(own, private)
-    log.keep_head(folder, size, note)
+    log.keep_head(record.folder, size, note)
     say(f"verifier key: {heads.verifier_key(name, private.public_key())}")
-    write_out(note.decode().removesuffix("\n"), output)
+    write_out(note.decode().removesuffix("\n"), placed)
     return 0
 
 
@@ -168,6 +168,7 @@ def inclusion(
     from psion_ledger import heads
     from psion_ledger.log import files, manifest, reread
 
+    placed = Placed.at(output, head)
     with opened(ledger, run) as record_of_run:
         record = record_of_run.record
     note = _latest_head(record) if head is None else read_file(head)
@@ -185,7 +186,7 @@ def inclusion(
         body=body,
         links=links,
     )
-    write_out(heads.encode(made).decode().removesuffix("\n"), output)
+    write_out(heads.encode(made).decode().removesuffix("\n"), placed)
     return 0
 
 
@@ -201,11 +202,12 @@ def consistency(
     """Prove that the log of one signed head begins with the log of an older one."""
     from psion_ledger import heads
 
+    placed = Placed.at(output, old, head)
     with opened(ledger, run) as record_of_run:
         record = record_of_run.record
     new = _latest_head(record) if head is None else read_file(head)
     made = heads.make_consistency(old_note=read_file(old), new_note=new, leaf_hashes=record.manifest.leaf_hashes)
-    write_out(heads.encode(made).decode().removesuffix("\n"), output)
+    write_out(heads.encode(made).decode().removesuffix("\n"), placed)
     return 0
 
 
@@ -221,12 +223,13 @@ def equivocation(
     """Prove that one key signed two histories: the kept head's, and a head of this ledger."""
     from psion_ledger import heads, witness
 
+    placed = Placed.at(output, kept, key)
     with opened(ledger, run) as record_of_run:
         record = record_of_run.record
     made = witness.equivocation(record, witness.keep(read_file(kept), heads.load_public_key(key)))
     if made is None:
         raise UsageError("the ledger has no head, signed by this key and no older, that contradicts the kept one")
-    write_out(made.decode().removesuffix("\n"), output)
+    write_out(made.decode().removesuffix("\n"), placed)
     return 0
 
 

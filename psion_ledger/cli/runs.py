@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,18 +16,22 @@ from psion_ledger.cli.app import (
     Artifacts,
     AsOf,
     Deep,
+    DespiteDamage,
     DocumentFormat,
     Ledger,
+    OptionalArtifacts,
     OptionalRun,
     Output,
     RequiredRun,
     app,
     guarded,
     opened,
+    phase,
     read_file,
     say,
-    write_out,
+    to_judge,
 )
+from psion_ledger.cli.output import Placed, write_out
 from psion_ledger.errors import CannotDecide, UsageError
 from psion_ledger.settings import from_pyproject
 
@@ -37,6 +42,15 @@ OptionalLedger = Annotated[
     Path | None,
     typer.Option("--ledger", help="The ledger to derive it from; the usual one when no documents are given."),
 ]
+
+
+class Required(StrEnum):
+    intact = "intact"
+    accounted = "accounted"
+    replayed = "replayed"
+    witnessed = "witnessed"
+
+
 RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")]
 
 
@@ -50,17 +64,17 @@ def usual_ledger() -> Path:
 def audit(
     run: OptionalRun = None,
     require: Annotated[
-        Literal["intact", "accounted", "replayed", "witnessed"],
-        typer.Option("--require", help="The level that PASS asks for."),
-    ] = "accounted",
+        list[Required],
+        typer.Option("--require", help="The level that PASS asks for; repeat it to add `witnessed` to a level."),
+    ] = [Required.accounted],  # noqa: B006
     corpus: Annotated[
         Path | None,
         typer.Option("--corpus", help="The folder of the corpus's shards; replays order and content."),
     ] = None,
-    artifacts: Artifacts = ARTIFACTS,
+    artifacts: OptionalArtifacts = None,
     select: Annotated[
         list[str] | None,
-        typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws; repeatable."),
+        typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws, and integrity; repeatable."),
     ] = None,
     format: DocumentFormat = "rich",
     output: Output = None,
@@ -78,22 +92,23 @@ def audit(
     from psion_ledger import audit as auditing
     from psion_ledger.report import facts, terminal
 
+    placed = Placed.at(output, expect_head, key)
     kept = _kept(expect_head, key)
-    with opened(ledger, run, as_of) as record:
-        found = auditing.audit(
-            record, require=require, artifacts=artifacts, corpus=corpus, select=select, kept=kept, deep=deep
-        )
+    with to_judge(ledger, run, as_of) as record:
+        with phase(f"auditing {record.run_id}"):
+            found = auditing.audit(
+                record, require=[r.value for r in require], artifacts=artifacts, corpus=corpus, select=select, kept=kept, deep=deep
+            )
         if format == "json":
-            write_out(auditing.to_json(found).decode(), output)
+            write_out(auditing.to_json(found).decode(), placed)
             return found.exit_code
-        damaged = any(law.level == "intact" and law.status == "violated" for law in found.laws)
-        known = None if damaged or select else facts.gather(record, found)
-    if output is None:
+        known = None if found.damaged or select else facts.gather(record, found, auditing.commands(record, artifacts))
+    if placed is None:
         terminal.show_audit(terminal.console(), found, known)
     else:
         shown = io.StringIO()
         terminal.show_audit(terminal.console(shown), found, known)
-        write_out(shown.getvalue().rstrip("\n"), output)
+        write_out(shown.getvalue().rstrip("\n"), placed)
     return found.exit_code
 
 
@@ -109,29 +124,35 @@ def _kept(note: Path | None, key: Path | None) -> "Kept | None":
 
 @app.command()
 @guarded
-def runs(ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
-    """List the runs of a ledger, latest first."""
+def runs(ledger: Ledger = LEDGER, despite_damage: DespiteDamage = False, format: DocumentFormat = "rich") -> int:
+    """List the runs of a ledger, latest first; of one that is damaged it says that alone, and ends with 3."""
     from psion_ledger.log import run_ids
     from psion_ledger.report import machine, show
 
-    rows = [show.run_line(ledger, run_id) for run_id in run_ids(ledger)]
+    rows = [show.run_line(ledger, run_id, despite_damage=despite_damage) for run_id in run_ids(ledger)]
     if format == "json":
         print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
     elif rows:
         show.print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
     else:
         say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
-    return 0
+    return 3 if any(row["steps"] is None for row in rows) else 0
 
 
 @app.command()
 @guarded
-def show(run: OptionalRun = None, as_of: AsOf = None, ledger: Ledger = LEDGER, format: DocumentFormat = "rich") -> int:
-    """Show what a run is and how far it came, without checking it."""
+def show(
+    run: OptionalRun = None,
+    as_of: AsOf = None,
+    despite_damage: DespiteDamage = False,
+    ledger: Ledger = LEDGER,
+    format: DocumentFormat = "rich",
+) -> int:
+    """Show what a run is and how far it came: its bytes are verified, its claims are not."""
     from psion_ledger.report import machine
     from psion_ledger.report import show as showing
 
-    with opened(ledger, run, as_of) as record:
+    with opened(ledger, run, as_of, despite_damage=despite_damage) as record:
         if format == "json":
             print(machine.document("psion_ledger.show.v1", showing.facts(record)))
         else:
@@ -149,12 +170,13 @@ def query(
     ] = None,
     format: RowFormat = "table",
     as_of: AsOf = None,
+    despite_damage: DespiteDamage = False,
     ledger: Ledger = LEDGER,
 ) -> int:
     """Ask one SELECT of the verified record; it reads, and can do nothing else."""
     from psion_ledger.report import machine, show
 
-    with opened(ledger, run, as_of) as record:
+    with opened(ledger, run, as_of, despite_damage=despite_damage) as record:
         if sql is None:
             show.print_rows(["name", "what it holds"], show.relation_lines())
             return 0
@@ -172,14 +194,18 @@ def query(
 
 @app.command()
 @guarded
-def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
+def receipt(
+    run: RequiredRun, output: Output = None, despite_damage: DespiteDamage = False, ledger: Ledger = LEDGER
+) -> int:
     """Print the run's receipt: the recorded one, byte for byte, or what the record gives now."""
     import msgspec
 
     from psion_ledger.contracts import encode_document
     from psion_ledger.receipts import derive_receipt
+    from psion_ledger.report.escape import json_safe
 
-    with opened(ledger, run) as record:
+    placed = Placed.at(output)
+    with opened(ledger, run, despite_damage=despite_damage) as record:
         recorded = record.first("select document from receipt_recorded order by attempt desc, seq desc limit 1")
         if recorded is None:
             say("no receipt is recorded; this is what the record gives now")
@@ -189,7 +215,12 @@ def receipt(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
     except (ValueError, RecursionError) as error:
         # Whatever else it is, a terminal may obey it.
         raise CannotDecide(f"run {run}: the recorded receipt is not JSON: {error}; audit the run") from error
-    sys.stdout.write(text)
+    if placed is not None:
+        placed.put(text.encode())
+        return 0
+    if (safe := json_safe(text)) != text:
+        say("it holds characters that a terminal obeys: they are escaped here; -o writes it byte for byte")
+    sys.stdout.write(safe)
     return 0
 
 
@@ -256,7 +287,7 @@ def replay(
         found = replaying.record_replay(folder, shards, __version__)
         log.seal_run(folder)
     else:
-        with opened(ledger, run) as opened_run:
+        with opened(ledger, run) as opened_run, phase(f"replaying {run}"):
             found = replaying.replay(opened_run, shards)
     values: dict[str, Any] = msgspec.to_builtins(found)
     if format == "json":
@@ -293,7 +324,11 @@ def catalog(
     """Write a DuckDB file of views over the run's verified files, for any DuckDB client."""
     from psion_ledger.duckdb_file import write_catalog
 
+    if os.path.lexists(output):
+        raise UsageError(f"{output} exists: delete it first, it can always be made again")
+    placed = Placed.at(output)
+    assert placed is not None, "the option is required"
     with opened(ledger, run, as_of) as record:
-        write_catalog(record, output)
+        write_catalog(record, placed.scratch, placed.path)
     say(f"{output}: verified as of now; delete it and make it again at will")
     return 0

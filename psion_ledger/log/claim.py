@@ -29,8 +29,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`attempts/<n>.json`: which process began training for the nth time."""
+    """`attempts/<n>.json`: which process began training for the nth time. The run's id and nonce keep the attempts of
+    two runs apart."""
 
+    run_id: str
+    nonce: str
     pid: int
     host: str
     boot_id: str
@@ -131,7 +134,15 @@ def _refuse_links(run: Path) -> None:
 
 def claim_attempt(run: Path) -> int:
     """Take the next attempt number, durably; rank 0 calls it once for each start of training."""
-    owner = Attempt(pid=os.getpid(), host=socket.gethostname(), boot_id=_boot_id(), started_at_ns=time.time_ns())
+    claimed, _ = read_claim(run)
+    owner = Attempt(
+        run_id=claimed.run_id,
+        nonce=claimed.nonce,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        boot_id=_boot_id(),
+        started_at_ns=time.time_ns(),
+    )
     with files.reported(run):
         files.sync_above(run)
         attempt = 1
@@ -141,6 +152,20 @@ def claim_attempt(run: Path) -> int:
             if files.publish(scratch, run / "attempts" / f"{attempt}.json"):
                 return attempt
             attempt += 1
+
+
+def read_attempt(run: Path, number: int, claimed: Claim) -> Attempt:
+    """Which process claimed an attempt. Raises Unreadable when the file is missing, damaged or another run's."""
+    path = run / "attempts" / f"{number}.json"
+    try:
+        attempt, _ = canonical.decode(files.read_regular(path), Attempt)
+    except FileNotFoundError:
+        raise Unreadable(f"{path}: missing") from None
+    except files.UNDECODABLE as error:
+        raise Unreadable(f"{path}: not an attempt's claim: {error}") from error
+    if (attempt.run_id, attempt.nonce) != (claimed.run_id, claimed.nonce):
+        raise Unreadable(f"{path}: an attempt of run {attempt.run_id}, nonce {attempt.nonce}")
+    return attempt
 
 
 def _boot_id() -> str:

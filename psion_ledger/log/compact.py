@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from psion_ledger.digest import merkle_root
 from psion_ledger.errors import Unreadable
-from psion_ledger.log import claim, files, manifest, reread
+from psion_ledger.log import claim, files, manifest, reread, verified
 from psion_ledger.log.segment import write_segment
 
 # What one compacted range may hold: it is in memory while it is written.
@@ -56,17 +53,14 @@ def _compact(
 ) -> manifest.Entry | None:
     links: list[bytes] = []
     for entry in group:
-        for file in entry.files:
-            _require_whole(run, file)
         if why := reread.fault(run, known, entry):
             raise Unreadable(f"run {run.name}, entry {entry.number}: {why}; `psion-ledger fsck --deep` says more")
         links.extend(link for _, _, link in reread.events(run, entry))
     stream, first_seq, last_seq = group[0].stream, group[0].first_seq, group[-1].last_seq
     written = []
     for kind in sorted({file.kind for entry in group for file in entry.files}):
-        parts = [run / file.path for entry in group for file in entry.files if file.kind == kind]
-        table = pa.concat_tables([pq.read_table(path, partitioning=None) for path in parts])
-        written.append(write_segment(run, kind, table, stream, first_seq, last_seq))
+        parts = [reread.promised(file) for entry in group for file in entry.files if file.kind == kind]
+        written.append(write_segment(run, kind, verified.tables(run, parts), stream, first_seq, last_seq))
     files.sync_folder(run / "segments")
     entry = manifest.replacing(group, written, merkle_root(links).hex())
     return manifest.append(run, claim_sha256, entry)

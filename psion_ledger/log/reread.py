@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 
 from psion_ledger.digest import leaf_hash, merkle_root
 from psion_ledger.errors import Unreadable, UsageError
-from psion_ledger.log import columns, manifest
+from psion_ledger.log import columns, manifest, verified
 from psion_ledger.log.frame import encode
-from psion_ledger.log.screen import screen
 
 ROWS_AT_ONCE = 4096
 Row = tuple[int, int, int, list[Any]]
@@ -44,9 +43,9 @@ def events(run: Path, entry: manifest.Entry) -> Iterator[tuple[int, bytes, bytes
 
 def _rows(run: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> Iterator[Row]:
     identity = (entry.stream, entry.role, entry.attempt, entry.rank)
-    screen(run / file.path, columns.schema(file.kind), file.rows)
+    data = verified.read(run, promised(file))
     try:
-        with pq.ParquetFile(run / file.path) as parquet:
+        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             for batch in parquet.iter_batches(ROWS_AT_ONCE):
                 for field, value in zip(columns.STREAM_COLUMNS, identity, strict=True):
                     if batch.column(field.name).unique().to_pylist() != [value]:
@@ -54,6 +53,12 @@ def _rows(run: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> Itera
                 yield from columns.rows(file.kind, batch, entry.events_version)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise Unreadable(f"{file.path}: no Parquet of {file.kind}: {str(error).splitlines()[0]}") from error
+
+
+def promised(file: manifest.SegmentFile) -> verified.Promised:
+    return verified.Promised(
+        path=file.path, sha256=file.sha256, rows=file.rows, schema=columns.schema(file.kind)
+    )
 
 
 def fault(run: Path, known: manifest.Manifest, entry: manifest.Entry) -> str | None:

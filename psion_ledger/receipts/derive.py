@@ -81,7 +81,7 @@ def _require(run: Run, row: Row) -> None:
         )
     for part in row["source_family_reports"]:
         shares = (part["token_share_bps"], part["sequence_share_bps"])
-        if part["loss_nanonats"] is None or part["target_tokens"] == 0 or None in shares:
+        if part["loss_sum_nanonats"] is None or part["target_tokens"] == 0 or None in shares:
             raise CannotDecide(
                 f"run {run.run_id}: no receipt: the loss or share of {part['split_name']} "
                 f"{part['source_family_id']} is not a finite number"
@@ -97,7 +97,7 @@ def _report(part: Row) -> SourceFamilyReport:
         source_ids=part["source_ids"],
         token_share_bps_within_split=part["token_share_bps"],
         sequence_share_bps_within_split=part["sequence_share_bps"],
-        mean_next_token_loss_milli=milli_half_up(part["loss_nanonats"], part["target_tokens"]),
+        mean_next_token_loss_milli=milli_half_up(part["loss_sum_nanonats"], part["target_tokens"]),
         detail=template.format_map(part),
     )
 

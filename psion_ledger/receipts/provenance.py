@@ -56,7 +56,7 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
         "event split_loss_measured.end_sequence_id",
     ),
     f"{_REPORT}/mean_next_token_loss_milli": (
-        "event split_loss_measured.loss_nanonats",
+        "event split_loss_measured.loss_sum_nanonats",
         "event split_loss_measured.target_tokens",
     ),
     f"{_REPORT}/detail": ("template ROW_TRAIN", "template ROW_MEASURED"),

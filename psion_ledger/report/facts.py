@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from psion_ledger import catalog
+from psion_ledger.account import Commands
 from psion_ledger.audit import Audit
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
@@ -38,12 +39,12 @@ def report_rows(run: Run, name: str) -> list[Row]:
     return run.rows(next(q for q in catalog.load("reports") if q.name == name))
 
 
-def gather(run: Run, found: Audit) -> Facts:
+def gather(run: Run, found: Audit, commands: Commands) -> Facts:
     """Everything that the report of an audit shows. Raises CannotDecide as queries do."""
     (complete,) = report_rows(run, "completeness")
     (summary,) = report_rows(run, "summary")
     return Facts(
-        items=_checklist(run, complete, found),
+        items=_checklist(complete, found, commands),
         splits=report_rows(run, "splits"),
         summary=summary,
         lineage=report_rows(run, "lineage"),
@@ -65,9 +66,8 @@ def _steps(run: Run, found: Audit) -> dict[tuple[str, int], int]:
     return {(stream, seq): step for stream, seq, step in rows if (stream, seq) in named}
 
 
-def _checklist(run: Run, row: Row, found: Audit) -> list[Item]:
-    resume = run.command(f"python -m trainer --resume {run.run_id}")
-    replay = run.command(f"psion-ledger replay {run.run_id} --record")
+def _checklist(row: Row, found: Audit, commands: Commands) -> list[Item]:
+    resume, replay = commands.resume(), commands.replay()
     verified = row["receipts"] > 0 and any(
         law.name == "receipts_rederive" and law.status == "held" for law in found.laws
     )
@@ -91,7 +91,7 @@ def _checklist(run: Run, row: Row, found: Audit) -> list[Item]:
             "receipt verified",
             verified,
             f"{row['receipts']} recorded",
-            run.command(f"psion-ledger receipt {run.run_id}") if row["receipts"] else resume,
+            commands.plain("receipt") if row["receipts"] else resume,
         ),
         item(
             "stage completed",

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from psion_ledger.report.escape import csv_cell
+from psion_ledger.report.escape import csv_cell, json_safe
 
 
 def jsonable(value: Any) -> Any:
@@ -28,7 +28,8 @@ def jsonable(value: Any) -> Any:
 
 def document(schema: str, values: dict[str, Any]) -> str:
     """An indented JSON document whose first member is its schema."""
-    return msgspec.json.format(msgspec.json.encode(jsonable({"schema": schema, **values})), indent=2).decode()
+    made = msgspec.json.format(msgspec.json.encode(jsonable({"schema": schema, **values})), indent=2)
+    return json_safe(made.decode())
 
 
 def csv_text(names: list[str], rows: Iterable[tuple[Any, ...]]) -> str:

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from psion_ledger import catalog, heads
-from psion_ledger.errors import LedgerError, QueryRefused
+from psion_ledger.errors import Damaged, LedgerError, QueryRefused
 from psion_ledger.events import KINDS
 from psion_ledger.fsck import Checked
 from psion_ledger.ledger import Run, open_run
@@ -22,19 +22,21 @@ FINDINGS_SHOWN = 100
 _STATE_QUERY = "select finished, due_step, horizon_steps, attempts from progress"
 
 
-def run_line(ledger: Path, run_id: str) -> dict[str, Any]:
-    """One run in a list. What cannot be read says why in its state."""
+def run_line(ledger: Path, run_id: str, *, despite_damage: bool = False) -> dict[str, Any]:
+    """One run in a list. Of one that cannot be read or is damaged there is no number: its state says why."""
     line: dict[str, Any] = {"run": run_id, "state": "", "steps": None, "attempts": None, "entries": None}
     try:
-        with open_run(ledger, run_id) as run:
+        with open_run(ledger, run_id, despite_damage=despite_damage) as run:
             run.relate(["progress"])
             row = run.first(_STATE_QUERY)
             entries = len(run.record.manifest.entries)
     except LedgerError as error:
-        return line | {"state": f"unreadable: {error}"}
+        return line | {"state": f"{'damaged' if isinstance(error, Damaged) else 'unreadable'}: {error}"}
     assert row is not None, "progress has one row"
     finished, due, horizon, attempts = row
     state = "finished" if finished else "unfinished"
+    if run.faults:
+        state = f"DAMAGED, NOT VERIFIED; {state}"
     return line | {
         "state": state,
         "steps": f"{due}/{horizon or '?'}",
@@ -85,6 +87,7 @@ def facts(run: Run) -> dict[str, Any]:
     """What `show` prints, as values."""
     return {
         "run_id": run.run_id,
+        "damaged": [fault.file for fault in run.faults],
         "entries": len(run.record.manifest.entries),
         "head": run.record.manifest.head().hex(),
         "summary": report_rows(run, "summary")[0],

@@ -7,15 +7,17 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
-from psion_ledger.audit import FAMILIES, Audit, Finding, LawResult
-from psion_ledger.report.escape import plain
+from psion_ledger.audit import FAMILIES, Audit
+from psion_ledger.findings import Finding, LawResult
+from psion_ledger.report import words
+from psion_ledger.report.escape import brief, plain
 from psion_ledger.report.facts import Facts, Item, Row
 
 COLUMNS = 100
 FINDINGS_SHOWN = 5
-_STYLE = {"PASS": "bold green", "FAIL": "bold red", "UNPROVEN": "bold yellow"}
+INDENT_MAX = 6
+_STYLE = {"PASS": "bold green", "HELD": "bold green", "FAIL": "bold red", "UNPROVEN": "bold yellow"}
 _MARK = {"violated": "VIOLATED", "vacuous": "vacuous", "not_applicable": "n/a", "skipped": "skipped"}
 
 
@@ -27,7 +29,7 @@ def console(file: IO[str] | None = None) -> Console:
 
 
 def text(value: object, style: str = "") -> Text:
-    return Text(plain(str(value)), style=style)
+    return Text(plain(brief(str(value))), style=style)
 
 
 def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:
@@ -44,6 +46,12 @@ def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:
     parts += [_violation(law, steps) for law in found.laws if law.status == "violated"]
     if facts is not None and facts.lineage:
         parts.append(_titled("Checkpoint lineage", _lineage(facts.lineage)))
+    if found.checked_here:
+        parts.append(_account("Checked here", [(words.checked(point), None) for point in found.checked_here]))
+    if found.not_proven:
+        lines = [(words.not_proven(point), point.closes) for point in found.not_proven]
+        parts.append(_account("On the run's word, or not proven", lines))
+    parts.append(_last_line(found))
     out.print(Group(*parts), crop=False)
 
 
@@ -51,36 +59,40 @@ def _titled(title: str, body: RenderableType) -> RenderableType:
     return Group(Text(""), Text(title, style="bold"), Padding(body, (0, 0, 0, 2)))
 
 
-def level_words(found: Audit) -> str:
-    """The level reached, and by whom what can be done elsewhere was done."""
-    if found.level == "replayed":
-        return "replayed (here)"
-    return found.level
-
-
 def _verdict(found: Audit) -> Panel:
     lines = Text()
     lines.append(found.verdict, style=_STYLE[found.verdict])
-    lines.append(f"   level {level_words(found)}   required {found.required_level}   run {plain(found.run_id)}")
-    if found.evidence["replayed"] == "recorded":
-        lines.append("\nThe run recorded its own exact replays; --require replayed repeats one here.")
-    lines.append(f"\n{_anchor(found)}")
-    for reason in [*found.unproven, *found.evidence["not_at_hand"]]:
-        lines.append(f"\n- {plain(reason)}")
+    lines.append(f"   {words.verdict(found)}   run {plain(found.run_id)}")
+    if required := _required(found):
+        lines.append(f"\nrequired: {required}")
     violated = [law for law in found.laws if law.status == "violated"]
     if violated:
-        lines.append(f"\n- {len(violated)} of {len(found.laws)} laws violated; what was expected and found is below")
+        lines.append(f"\n{len(violated)} of {len(found.laws)} laws violated; each is below, with where and what was found")
     return Panel(lines, title="psion-ledger audit", title_align="left", width=COLUMNS)
 
 
-def _anchor(found: Audit) -> str:
-    """How far a head that somebody kept outside vouches for the record."""
-    entries, anchored = found.evidence["entries"], found.evidence["witnessed"]
-    if anchored is None:
-        return "The tail is not anchored: no head kept outside was held against it."
-    if anchored == entries:
-        return f"Witnessed: the kept head has all {entries} manifest entries."
-    return f"Witnessed to entry {anchored} of {entries}; the tail behind it is not anchored."
+def _required(found: Audit) -> str:
+    witnessed = ["witnessed"] if found.witness_required else []
+    return " and ".join([*([found.required_level] if found.required_level else []), *witnessed])
+
+
+def _account(title: str, lines: list[tuple[str, str | None]]) -> RenderableType:
+    """A list of sentences; under one that a command closes, the command, never wrapped, so that it can be pasted."""
+    parts: list[RenderableType] = [Text(f"\n{title}", style="bold")]
+    for line, closes in lines:
+        parts.append(Padding(text(f"- {line}"), (0, 0, 0, 2)))
+        if closes:
+            parts.append(Text(f"      {plain(closes)}", style="italic", no_wrap=True, overflow="ignore"))
+    return Group(*parts)
+
+
+def _last_line(found: Audit) -> RenderableType:
+    line = Text(f"\n{found.verdict}", style=_STYLE[found.verdict])
+    line.append(f"  {words.verdict(found)}", style="default")
+    step = words.next_step(found)
+    if step is None:
+        return line
+    return Group(line, Text(f"next: {plain(step)}", no_wrap=True, overflow="ignore"))
 
 
 def _checklist(items: list[Item]) -> RenderableType:
@@ -102,7 +114,7 @@ def _splits(rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("split", "source family"):
         table.add_column(name, overflow="fold")
-    for name in ("sequences", "tokens", "share", "loss"):
+    for name in ("sequences", "tokens", "share", "nats/token"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         share = row["token_share_bps"]
@@ -112,7 +124,7 @@ def _splits(rows: list[Row]) -> Table:
             _number(row["sequences"]),
             _number(row["tokens"]),
             "-" if share is None else f"{share / 100:.2f} %",
-            _number(row["loss"], ".4f"),
+            _number(row["loss_nats"], ".4f"),
         )
     return table
 
@@ -150,11 +162,15 @@ def _laws(laws: list[LawResult]) -> Table:
             continue
         held = sum(law.status == "held" for law in own)
         examined = sum(law.examined for law in own)
-        table.add_row(family, f"{held} of {len(own)} held", _number(examined), "ok" if held == len(own) else "")
-        for law in (law for law in own if law.status != "held"):
+        unread = [law for law in own if law.skipped is not None and law.skipped.code == "damaged"]
+        note = "ok" if held == len(own) else "not run: the record is damaged" if unread else ""
+        table.add_row(family, f"{held} of {len(own)} held", _number(examined), note)
+        for law in (law for law in own if law.status != "held" and law not in unread):
             style = {"violated": "bold red", "vacuous": "yellow"}.get(law.status, "dim")
             findings = f" ({law.findings_total})" if law.findings_total else ""
-            table.add_row("", f"  {law.name}", _number(law.examined), Text(_MARK[law.status] + findings, style=style))
+            why = f": {plain(law.skipped.reason)}" if law.skipped is not None else ""
+            mark = Text(_MARK[law.status] + findings + why, style=style)
+            table.add_row("", f"  {law.name}", _number(law.examined), mark)
     return table
 
 
@@ -181,34 +197,39 @@ def _place(finding: Finding, steps: dict[tuple[str, int], int]) -> str:
     return f"   stream {finding.stream}, seq {finding.event_seq}" + ("" if step is None else f", step {step}")
 
 
-def _lineage(rows: list[Row]) -> RenderableType:
-    """The tree of checkpoints. A chain of single children stays on one level, so that long runs stay narrow."""
+def _lineage(rows: list[Row]) -> Table:
+    """A row a checkpoint, each under its parent and naming it; one is indented where its parent has several."""
     children: dict[str | None, list[Row]] = {}
     known = {row["checkpoint_id"] for row in rows}
     for row in rows:
         parent = row["parent_checkpoint_id"]
         children.setdefault(parent if parent in known else None, []).append(row)
-    trees = []
-    for root in children.get(None, []):
-        tree = Tree(_checkpoint(root))
-        pending = [(tree, root)]
-        while pending:
-            node, row = pending.pop()
-            following = children.get(row["checkpoint_id"], [])
-            while len(following) == 1:
-                node.add(_checkpoint(following[0]))
-                following = children.get(following[0]["checkpoint_id"], [])
-            pending.extend((node.add(_checkpoint(child)), child) for child in following)
-        trees.append(tree)
-    return Group(*trees)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("checkpoint", "parent", "step", "weights", ""):
+        table.add_column(name, overflow="fold", justify="right" if name == "step" else "left")
+    # Deepest first, without recursion: a lineage may be longer than Python's stack.
+    pending = [(root, 0) for root in reversed(children.get(None, []))]
+    shown = set[str]()
+    while pending:
+        row, depth = pending.pop()
+        shown.add(row["checkpoint_id"])
+        own = children.get(row["checkpoint_id"], [])
+        below = depth + (len(own) > 1)
+        pending.extend((child, below) for child in reversed(own) if child["checkpoint_id"] not in shown)
+        table.add_row(*_checkpoint(row, min(depth, INDENT_MAX)))
+    return table
 
 
-def _checkpoint(row: Row) -> Text:
-    line = text(f"{row['checkpoint_id']}  step {row['step']}  weights {row['weights_sha256'][:16]}")
+def _checkpoint(row: Row, depth: int) -> list[Text]:
+    notes = Text()
     if row["label"] is not None:
-        line.append(f"  promoted as {plain(row['label'])}", style="bold green")
+        notes.append(f"promoted as {plain(row['label'])} ", style="bold green")
     if not row["effective"]:
-        line.append("  superseded", style="dim")
+        notes.append("superseded ", style="dim")
     if row["removed"] is not None:
-        line.append(f"  removed: {plain(row['removed'])}", style="dim")
-    return line
+        notes.append(f"removed: {plain(row['removed'])}", style="dim")
+    parent = row["parent_checkpoint_id"]
+    return [
+        text("  " * depth + row["checkpoint_id"]), text("-" if parent is None else parent), text(row["step"]),
+        text(row["weights_sha256"][:16]), notes,
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ select c.run_id, c.stage_id, c.stage_kind, c.model_id, c.model_descriptor_digest
       source_ids := case when f.split_kind = 'train' then t.source_ids else f.source_ids end,
       token_share_bps := h.token_share_bps, sequence_share_bps := h.sequence_share_bps,
       tokens := h.tokens, sequences := h.sequences,
-      loss_nanonats := f.loss_nanonats, target_tokens := f.target_tokens)
+      loss_sum_nanonats := f.loss_sum_nanonats, target_tokens := f.target_tokens)
       order by f.split_name, f.source_family_id)
     from final_split_loss as f
     left join split_shares as h on h.split_name = f.split_name and h.source_family_id = f.source_family_id

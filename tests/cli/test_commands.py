@@ -95,7 +95,7 @@ def test_show_tells_contracts_splits_streams_and_checkpoints() -> None:
 
 def test_query_prints_the_issue_s_example() -> None:
     """The losses of the promoted weights, as a table, as JSON, as CSV."""
-    sql = "select split_name, source_family_id, loss from final_split_loss order by 1, 2"
+    sql = "select split_name, source_family_id, loss_nats from final_split_loss order by 1, 2"
     rows = json.loads(fixture("query", FIXTURE, sql, "--format", "json").stdout)
     pairs = [(row["split_name"], row["source_family_id"]) for row in rows["rows"]]
     assert pairs == [
@@ -103,7 +103,7 @@ def test_query_prints_the_issue_s_example() -> None:
         ("validation", "field_notes"), ("validation", "house_rules"),
     ]  # fmt: skip
     read = list(csv.DictReader(io.StringIO(fixture("query", FIXTURE, sql, "--format", "csv").stdout)))
-    assert [float(row["loss"]) for row in read] == [row["loss"] for row in rows["rows"]]
+    assert [float(row["loss_nats"]) for row in read] == [row["loss_nats"] for row in rows["rows"]]
     table = fixture("query", FIXTURE, sql).stdout.splitlines()
     assert [line.split()[:2] for line in table] == [["split_name", "source_family_id"], *map(list, pairs)]
 
@@ -194,13 +194,13 @@ def test_catalog_writes_a_duckdb_file_that_any_client_reads(tmp_path: Path) -> N
     with duckdb.connect(str(path), read_only=True) as con:
         assert con.sql("select count(*) from train_batches").fetchall() == [(40,)]
         assert con.sql("select run_id, basis_entries from catalog_basis").fetchall() == [(FIXTURE, 4)]
-        losses = con.sql("select split_name, loss from final_split_loss order by all").fetchall()
+        losses = con.sql("select split_name, loss_nats from final_split_loss order by all").fetchall()
     rows = json.loads(
         fixture(
-            "query", FIXTURE, "select split_name, loss from final_split_loss order by all", "--format", "json"
+            "query", FIXTURE, "select split_name, loss_nats from final_split_loss order by all", "--format", "json"
         ).stdout
     )["rows"]
-    assert losses == [(row["split_name"], row["loss"]) for row in rows]
+    assert losses == [(row["split_name"], row["loss_nats"]) for row in rows]
     again = fixture("catalog", FIXTURE, "-o", path)
     assert (again.returncode, "delete it first" in again.stderr) == (2, True)
 

@@ -14,8 +14,11 @@ from psion_ledger.witness import Kept, keep
 from tests.ledgers import RUN_ID
 
 OF_THE_RECORD = frozenset(
-    ("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity")
-)
+    (
+        "sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "unnamed_segments",
+        "attempt_faults", "run_identity",
+    )
+)  # fmt: skip
 VIEWS = frozenset(view.name for view in catalog.views())
 EVIDENCE = frozenset(evidence.RELATIONS)
 RECORDED = frozenset(KINDS) | OF_THE_RECORD | VIEWS
@@ -37,7 +40,7 @@ class Copies:
         self.artifacts = artifacts
         self._run = Run(self.record)
         self._run.relate(VIEWS)
-        made: dict[str, str | None] = {}
+        made: dict[str, evidence.NotAtHand | None] = {}
         corpus = artifacts / RUN_ID / "corpus"
         provide(
             self._run,
@@ -65,7 +68,7 @@ class CopiedRun(Run):
 
     def __init__(self, copies: Copies, con: duckdb.DuckDBPyConnection) -> None:
         super().__init__(copies.record)
-        self.__dict__["con"] = con
+        self.__dict__.update(con=con, faults=[])
 
     def relate(self, words: object) -> None:
         """Every view is there already."""

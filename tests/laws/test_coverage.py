@@ -324,8 +324,8 @@ def test_a_step_that_is_not_finite_is_found(
 @pytest.mark.parametrize(
     ("changes", "actual"),
     [
-        ({"loss_nats": math.nan}, "loss nan, 620062000000.0, gradient norm 0.0"),
-        ({"loss_nanonats": None}, "loss 620.0, null, gradient norm 0.0"),
+        ({"loss_sum_nats": math.nan}, "loss nan, 620.062, gradient norm 0.0"),
+        ({"loss_sum_nanonats": None}, "loss 5.0, null, gradient norm 0.0"),
     ],
 )
 def test_a_measured_loss_that_is_not_finite_is_found(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import catalog, evidence
+from psion_ledger.findings import Skipped
 from psion_ledger.audit import FAMILIES, LEVELS, Audit, audit
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
@@ -40,12 +41,16 @@ def test_every_law_holds_on_a_good_run(name: str, artifacts: Path, request: pyte
 def test_evidence_that_is_not_at_hand_is_skipped_with_its_reason(good: Path, tmp_path: Path) -> None:
     """A ledger without its artifacts: two laws are skipped, and say what to pass."""
     found = audited(good, tmp_path)
-    assert {law.name: law.reason for law in found.laws if law.status == "skipped"} == {
-        "promoted_files_hold_their_digests": (
-            f"the promoted checkpoint's files are not at hand ({tmp_path / RUN_ID}): pass --artifacts"
+    skipped = {law.name: law.skipped for law in found.laws if law.skipped is not None}
+    assert skipped == {
+        "promoted_files_hold_their_digests": Skipped(
+            code="not_at_hand", reason=f"the promoted checkpoint's files are not below {tmp_path / RUN_ID}"
         ),
-        "replay_here_agrees": f"the corpus is not at hand ({tmp_path / RUN_ID / 'corpus'}): pass --corpus",
-    }
+        "replay_here_agrees": Skipped(
+            code="not_at_hand", reason=f"the corpus is not at hand ({tmp_path / RUN_ID / 'corpus'})",
+            flag="--require replayed --corpus DIR",
+        ),
+    }  # fmt: skip
     assert (found.verdict, found.level) == ("UNPROVEN", "accounted")
 
 

@@ -9,7 +9,7 @@ from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
 from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends
-from tests.laws import SECOND, findings, findings_after, violations
+from tests.laws import SECOND, audited, findings, findings_after, violations
 from tests.laws.forging import entries, forged, step_file
 from tests.ledgers import (
     RANK0,
@@ -289,3 +289,50 @@ def test_damage_that_no_crash_leaves_is_found(tmp_path: Path, contracts: Contrac
         "crc32 differs, durable through seq 4",
     )  # fmt: skip
     assert findings_after(tmp_path, run, second_event_changed, "damage_is_a_torn_tail") == [expected]
+
+
+def test_a_rollback_leaves_its_segments_behind(tmp_path: Path, good: Path) -> None:
+    """The last two entries are deleted; their segments are there, and no journal is."""
+    known = entries(good)
+    taken = [known[2], known[3]]
+
+    def roll_back(folder: Path) -> None:
+        for entry in taken:
+            (folder / "manifest" / f"{entry.number}.json").unlink()
+
+    found = findings_after(tmp_path, good, roll_back, "entries_are_not_taken_away")
+    assert [(row[0], row[1], row[2]) for row in found] == sorted(
+        (file.path, entry.first_seq, entry.stream) for entry in taken for file in entry.files
+    )
+
+
+def test_segments_that_a_crash_left_before_their_entry_are_no_rollback(tmp_path: Path, contracts: Contracts) -> None:
+    """Their journal is still there: the next sealing writes them again."""
+    folder = write_ledger(tmp_path / "ledger", trained_run(contracts))
+    (journal,) = (folder / "journal").glob("*/*.wal")
+    kept = journal.read_bytes()
+    log.seal_run(folder)
+    (folder / "manifest" / f"{len(entries(folder)) - 1}.json").unlink()
+    journal.write_bytes(kept)
+    assert audited(folder, "entries_are_not_taken_away").status == "held"
+    journal.unlink()
+    assert audited(folder, "entries_are_not_taken_away").status == "violated"
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "foreign"])
+def test_an_attempt_that_nobody_of_this_run_claimed_is_found(tmp_path: Path, good: Path, damage: str) -> None:
+    """The claim of attempt 1 is deleted, changed by a bit, or that of another run."""
+
+    def change(folder: Path) -> None:
+        path = folder / "attempts" / "1.json"
+        if damage == "flipped":
+            flipped(path)
+            return
+        path.unlink()
+        if damage == "foreign":
+            other = log.create_run(tmp_path / "other", RUN_ID)
+            log.claim_attempt(other)
+            (other / "attempts" / "1.json").rename(path)
+
+    found = findings_after(tmp_path, good, change, "attempts_are_claimed")
+    assert [row[0] for row in found] == ["attempts/1.json"]

@@ -17,6 +17,7 @@ PLACES = frozenset(("stream", "seq", "event_seq", "train_stream", "train_seq"))
 # Which columns can be NULL, in relations that are not made from a contract's JSON alone; and why the others cannot.
 NULLABLE: dict[str, tuple[set[str], str]] = {
     "attempts": ({"checkpoint_id"}, "fields of attempt_started"),
+    "attempt_faults": (set(), "typed in record.py; every row is a finding"),
     "batch_rollup": (set(), "counts and sums over fields of batch_replayed"),
     "checkpoints": ({"parent_checkpoint_id", "effective"}, "fields of checkpoint_written"),
     "completed_stages": (set(), "a stage is listed once its completion is there"),
@@ -30,9 +31,9 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "journal_tails": (set(), "typed in relations.py, where what is not damaged is not tampered with"),
     "kept_heads": (set(), "typed in evidence.py"),
     "ledger_files": ({"sha256_actual"}, "typed in record.py"),
-    "losses": ({"loss_nats", "other_nats", "grad_norm"}, "the subject is made of fields that cannot be null"),
+    "losses": ({"loss_nats", "loss_sum_nats", "grad_norm"}, "the subject is made of fields that cannot be null"),
     "manifest_links": (set(), "typed in relations.py"),
-    "measurements": ({"loss_nanonats"}, "fields of split_loss_measured"),
+    "measurements": ({"loss_sum_nanonats"}, "fields of split_loss_measured"),
     "progress": ({"horizon_steps"}, "coalesced in the view"),
     "promised_measurements": (
         {"split_name", "split_kind", "source_family_id", "first_sequence_id", "end_sequence_id", "target_tokens"},
@@ -56,6 +57,7 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "streams": ({"role", "attempt", "rank", "finished_seq", "verified_seq"}, "sums over stream_ranges"),
     "train_events": (set(), "constants and maxima over events"),
     "train_steps": (set(), "fields of step_completed"),
+    "unnamed_segments": (set(), "typed in record.py; every row is a finding"),
     "verification_batches": ({"token_sha256", "train_token_sha256"}, "coalesced in the view"),
     "verification_passes": ({"completed_seq", "batches_claimed", "mismatches_claimed"}, "coalesced in the view"),
 }  # fmt: skip

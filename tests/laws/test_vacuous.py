@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import catalog
-from psion_ledger.audit import LEVELS, Audit, audit
+from psion_ledger.audit import Audit, audit, run_law
 from psion_ledger.contracts import Contracts
+from psion_ledger.evidence import Sources
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from tests.laws.copies import RECORDED, CopiedRun, Copies, empty, kept
@@ -36,14 +37,19 @@ def test_a_law_over_nothing_is_vacuous(resumed_copies: Copies, two_rank_copies: 
     for name in (law.header["over"], *WITH_IT.get(law.name, ())):
         if name in RECORDED:
             empty(con, name)
-    (level,) = (level for level in LEVELS if level == law.header["level"])
-    found = audit(
-        CopiedRun(copies, con), require=level, select=[law.name], artifacts=copies.artifacts,
-        kept=kept(copies.record), deep=True,
-    )  # fmt: skip
-    assert [(result.status, result.examined, result.findings) for result in found.laws] == [("vacuous", 0, [])]
-    assert (found.verdict, found.exit_code) == ("UNPROVEN", 3)
-    assert found.unproven == [f"examined nothing: {law.name}"]
+    sources = Sources(artifacts=copies.artifacts, corpus=None, kept=kept(copies.record), deep=True)
+    result = run_law(CopiedRun(copies, con), law, sources, {})
+    assert (result.status, result.examined, result.findings) == ("vacuous", 0, [])
+
+
+def test_a_vacuous_law_leaves_a_selection_unproven(resumed_copies: Copies) -> None:
+    """The selection's verdict is neither HELD nor FAIL, and it names the law."""
+    con = resumed_copies.connect(RECORDED)
+    empty(con, "source_caps")
+    empty(con, "source_consumption")
+    found = audit(CopiedRun(resumed_copies, con), select=["source_shares_are_within_caps"])
+    assert (found.verdict, found.exit_code, found.level) == ("UNPROVEN", 3, None)
+    assert [point.values for point in found.not_proven if point.blocks] == [{"laws": ["source_shares_are_within_caps"]}]
 
 
 def audited(folder: Path, artifacts: Path) -> Audit:
@@ -61,6 +67,7 @@ def test_a_run_that_only_opened_its_stream_proves_nothing(tmp_path: Path, artifa
         "streams_are_dense": "held",
     }
     there |= {"streams_have_ends": "held", "streams_open_once": "held"}
+    there |= {"attempts_are_claimed": "held", "entries_are_not_taken_away": "held"}
     unpromised = {"code_share_is_within_policy": "not_applicable", "ranks_agree_on_the_loss": "not_applicable"}
     underivable = {"replay_here_agrees": "skipped", "history_continues_the_kept_head": "skipped"}
     assert {law.name: law.status for law in found.laws} == (
@@ -73,7 +80,7 @@ def test_a_replay_of_nothing_is_unproven(tmp_path: Path, artifacts: Path, contra
     """The corpus is at hand and no step is completed: the audit says that there is nothing to replay."""
     found = audited(write_ledger(tmp_path, beginning(contracts)), artifacts)
     reason = (
-        f"the batches could not be re-derived: run {RUN_ID}: no step is completed yet, so there is nothing to replay"
+        f"the batches could not be derived again: run {RUN_ID}: no step is completed yet, so there is nothing to replay"
     )
-    assert [law.reason for law in found.laws if law.name == "replay_here_agrees"] == [reason]
-    assert (found.verdict, reason in found.unproven) == ("UNPROVEN", True)
+    assert [law.skipped.reason for law in found.laws if law.name == "replay_here_agrees" and law.skipped] == [reason]
+    assert (found.verdict, "order_and_content" in found.unproven) == ("UNPROVEN", True)

@@ -15,9 +15,17 @@ def numbered(step: int) -> events.BatchReplayed:
     )  # fmt: skip
 
 
+def claimed_run(ledger: Path, attempts: int = 1) -> Path:
+    """A new run whose first attempts are claimed."""
+    run = log.create_run(ledger, RUN_ID)
+    for _ in range(attempts):
+        log.claim_attempt(run)
+    return run
+
+
 def written(ledger: Path, steps: int = 3) -> Path:
     """A run whose only stream holds `stream_opened` and some batches, closed and not sealed."""
-    run = log.create_run(ledger, RUN_ID)
+    run = claimed_run(ledger)
     with log.open_writer(run, opened()) as writer:
         for step in range(1, steps + 1):
             writer.emit(numbered(step))

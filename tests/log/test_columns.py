@@ -78,13 +78,13 @@ def test_empty_lists_and_nulls_stay_apart(tmp_path: Path) -> None:
         first,
         events.SplitLossMeasured(
             **{name: getattr(first, name) for name in first.__struct_fields__}
-            | {"source_ids": [], "loss_nanonats": None}
+            | {"source_ids": [], "loss_sum_nanonats": None}
         ),
         last,
     ]
     rows = read_back(table_of("split_loss_measured", made), tmp_path / "a")
     expected = [(["json", "zipfile"], 620_500_000_000), ([], None), (["json", "zipfile"], 620_500_000_000)]
-    assert expected == [(row["source_ids"], row["loss_nanonats"]) for row in rows]
+    assert expected == [(row["source_ids"], row["loss_sum_nanonats"]) for row in rows]
 
 
 @pytest.mark.parametrize("kind", events.KINDS)
@@ -132,7 +132,7 @@ def test_what_may_be_null_in_an_event_may_be_null_in_its_column() -> None:
         "contract_declared": ["document", "path"],
         "stage_started": ["base_checkpoint_id"],
         "attempt_started": ["checkpoint_id"],
-        "split_loss_measured": ["loss_nanonats"],
+        "split_loss_measured": ["loss_sum_nanonats"],
         "checkpoint_written": ["parent_checkpoint_id"],
         "verification_completed": ["first_mismatch_position"],
         "gap_recorded": ["events_lost"],

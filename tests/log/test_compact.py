@@ -16,7 +16,7 @@ from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import parquet_bytes, seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
-from tests.log.streams import numbered
+from tests.log.streams import claimed_run, numbered
 from tests.log.test_seal import contents
 
 RANK1 = "t0001.r00001"
@@ -26,7 +26,7 @@ EVERYTHING = "select stream, seq, step, sequence_ids, hex(token_sha256) from bat
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Rank 0 was sealed three times, rank 1 once; seven batches in all."""
-    run = log.create_run(tmp_path, RUN_ID)
+    run = claimed_run(tmp_path)
     with log.open_writer(run, opened()) as writer, log.open_writer(run, opened(rank=1)) as other:
         other.emit(numbered(10))
         for step in range(1, 7):
@@ -95,7 +95,7 @@ def test_compacting_twice_changes_nothing(run: Path) -> None:
 
 def test_compacting_a_compacted_range_keeps_the_first_borders(tmp_path: Path) -> None:
     """A stream is sealed twice, compacted, sealed again, compacted again: three borders, all of seals."""
-    run = log.create_run(tmp_path, RUN_ID)
+    run = claimed_run(tmp_path)
     with log.open_writer(run, opened()) as writer:
         writer.rotate()
         seal_run(run)
@@ -117,7 +117,7 @@ def test_a_range_that_does_not_hold_is_not_compacted(run: Path) -> None:
     data = bytearray((run / file.path).read_bytes())
     data[len(data) // 2] ^= 1
     (run / file.path).write_bytes(data)
-    with pytest.raises(Unreadable, match="not the bytes that were sealed; restore it from a copy"):
+    with pytest.raises(Unreadable, match="is damaged: expected sha256"):
         compact_run(run)
     assert len(read(run).manifest.entries) == 4
 

@@ -11,14 +11,14 @@ from psion_ledger.audit import audit
 from psion_ledger.errors import UsageError, WriterFailed
 from psion_ledger.log.segment import seal_run
 from tests.ledgers import RANK0, RUN_ID, opened
-from tests.log.streams import numbered, recorded
+from tests.log.streams import claimed_run, numbered, recorded
 
 GAP = f"v.gap-{RANK0}"
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return log.create_run(tmp_path, RUN_ID)
+    return claimed_run(tmp_path)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.disks import fill
 from tests.log.processes import finished, live_writer, start
-from tests.log.streams import numbered, recorded
+from tests.log.streams import claimed_run, numbered, recorded
 from tests.log.vocabulary import EXAMPLES
 
 DURABLE = {
@@ -29,7 +29,7 @@ DURABLE = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return log.create_run(tmp_path, RUN_ID)
+    return claimed_run(tmp_path)
 
 
 @pytest.fixture

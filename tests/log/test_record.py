@@ -6,12 +6,13 @@ import pytest
 
 from psion_ledger import log, open_run
 from psion_ledger.digest import sha256
+from psion_ledger.errors import Damaged
 from psion_ledger.log.files import measure
 from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer
-from tests.log.streams import numbered, written
+from tests.log.streams import claimed_run, numbered, written
 
 COLUMNS = "stream, role, attempt, rank, seq, step"
 
@@ -29,7 +30,7 @@ def rows(run: Path) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("sealed", [0, 1, 2, 3])
 def test_each_event_is_read_once_with_its_streams_identity(tmp_path: Path, sealed: int) -> None:
     """However many of a stream's journals are sealed, and however many were only rotated away from."""
-    run = log.create_run(tmp_path, RUN_ID)
+    run = claimed_run(tmp_path)
     with log.open_writer(run, opened(attempt=2, rank=3)) as writer:
         for step in (1, 2, 3):
             if sealed == step:
@@ -41,7 +42,7 @@ def test_each_event_is_read_once_with_its_streams_identity(tmp_path: Path, seale
 
 def test_a_live_stream_is_read_without_a_lock(tmp_path: Path) -> None:
     """While another process holds it, and after."""
-    run = log.create_run(tmp_path, RUN_ID)
+    run = claimed_run(tmp_path)
     with live_writer(run):
         assert [frame.seq for tail in read(run).tails for frame in tail.frames] == [0]
     assert [frame.seq for tail in read(run).tails for frame in tail.frames] == [0]
@@ -49,7 +50,7 @@ def test_a_live_stream_is_read_without_a_lock(tmp_path: Path) -> None:
 
 def test_a_part_of_the_manifest_has_no_tail(tmp_path: Path) -> None:
     """As of the first entry: nothing that was sealed or emitted later."""
-    run = log.create_run(tmp_path, RUN_ID)
+    run = claimed_run(tmp_path)
     with log.open_writer(run, opened()) as writer:
         for step in (1, 2):
             writer.emit(numbered(step))
@@ -62,14 +63,19 @@ def test_a_part_of_the_manifest_has_no_tail(tmp_path: Path) -> None:
 
 
 def test_what_does_not_hash_to_its_promise_is_not_queried(tmp_path: Path) -> None:
-    """One changed byte, and the file's events are not among the relation's rows."""
+    """One changed byte, and there is no answer; despite the damage, one without the file's events."""
     run = written(tmp_path)
     seal_run(run)
     (path,) = (run / "segments" / "batch_replayed").iterdir()
     data = bytearray(path.read_bytes())
     data[10] ^= 1
     path.write_bytes(data)
-    assert rows(run) == []
+    with pytest.raises(Damaged) as refused:
+        rows(run)
+    assert refused.value.file == path.relative_to(run).as_posix()
+    with open_run(run.parent, RUN_ID, despite_damage=True) as looked_at:
+        assert looked_at.sql("select step from batch_replayed").fetchall() == []
+        assert [fault.file for fault in looked_at.faults] == [refused.value.file]
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/hostname", "", ".", "a/../../outside", "folder"])

@@ -62,8 +62,8 @@ EXAMPLES: dict[str, events.Event] = {
     ),
     "split_loss_measured": events.SplitLossMeasured(
         evaluation_id="e0001-s000100", step=100, split_name="held-out", split_kind="held_out",
-        source_family_id="held_out_modules", source_ids=["json", "zipfile"], loss_nats=620.5,
-        loss_nanonats=620_500_000_000, target_tokens=124, first_sequence_id=5, end_sequence_id=9,
+        source_family_id="held_out_modules", source_ids=["json", "zipfile"], loss_sum_nats=620.5,
+        loss_sum_nanonats=620_500_000_000, target_tokens=124, first_sequence_id=5, end_sequence_id=9,
         token_sha256=sha256(b"measured"),
     ),
     "checkpoint_written": events.CheckpointWritten(

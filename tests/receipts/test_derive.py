@@ -201,7 +201,7 @@ REFUSED: list[tuple[str, Script]] = [
     ("the device inventory", without(trained(), events.RunStarted)),
     ("no stage config is declared", without(trained(), events.ContractDeclared, 0)),
     ("the loss or share of held_out held_out_modules is not a finite number",
-     edited(trained(), events.SplitLossMeasured, LAST, loss_nanonats=None)),
+     edited(trained(), events.SplitLossMeasured, LAST, loss_sum_nanonats=None)),
     ("the loss or share of held_out held_out_modules is not a finite number",
      edited(trained(), events.SplitLossMeasured, LAST, target_tokens=0)),
     ("the loss or share of validation library_code is not a finite number",
@@ -370,7 +370,7 @@ CHANGES: list[tuple[type[msgspec.Struct], int, str, Any]] = [
     (MEASURED, LAST + 3, "source_ids", ["asyncio", "another"]),
     (MEASURED, LAST + 3, "target_tokens", 100),
     (MEASURED, LAST + 3, "end_sequence_id", 100),
-    (MEASURED, LAST + 3, "loss_nanonats", 1),
+    (MEASURED, LAST + 3, "loss_sum_nanonats", 1),
 ]
 
 

@@ -41,5 +41,5 @@ def test_each_declared_set_is_measured(tmp_path: Path) -> None:
             with torch.no_grad():
                 sequences = token_losses(training.model, rows).double().sum(1)
             assert row.target_tokens == rows.shape[0] * (rows.shape[1] - 1)
-            assert row.loss_nats == pytest.approx(float(sequences.sum()), rel=1e-6)
-            assert row.loss_nanonats == pytest.approx(row.loss_nats * 1e9, abs=len(ids))
+            assert row.loss_sum_nats == pytest.approx(float(sequences.sum()), rel=1e-6)
+            assert row.loss_sum_nanonats == pytest.approx(row.loss_sum_nats * 1e9, abs=len(ids))

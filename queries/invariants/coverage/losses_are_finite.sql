@@ -4,8 +4,8 @@
 -- level: accounted
 -- over: losses
 select subject, seq as event_seq, stream, 'finite' as expected,
-  'loss ' || coalesce(cast(loss_nats as varchar), 'null') || ', ' || coalesce(cast(other_nats as varchar), 'null')
+  'loss ' || coalesce(cast(loss_nats as varchar), 'null') || ', ' || coalesce(cast(loss_sum_nats as varchar), 'null')
     || ', gradient norm ' || coalesce(cast(grad_norm as varchar), 'null') as actual
 from losses
-where not coalesce(isfinite(loss_nats) and isfinite(other_nats) and isfinite(grad_norm), false)
+where not coalesce(isfinite(loss_nats) and isfinite(loss_sum_nats) and isfinite(grad_norm), false)
 order by stream, seq
