@@ -17,8 +17,8 @@ from psion_ledger.ledger import Run
 Checked = Literal["bytes", "events_encoded_again", "laws", "receipts", "order_and_content", "checkpoint_files", "head"]
 Open = Literal[
     "damaged", "vacuous", "skipped", "torn", "unfinished", "not_anchored", "head_covers_less", "tail_not_anchored",
-    "unsealed", "compacted_since", "replay_is_recorded", "order_and_content", "checkpoint_files", "events_encoded_again",
-    "losses", "circumstances",
+    "unsealed", "compacted_since", "replay_is_recorded", "order_and_content", "checkpoint_files",
+    "events_encoded_again", "losses", "circumstances",
 ]  # fmt: skip
 
 
@@ -200,13 +200,13 @@ def _outside(run: Run, judged: Judged, commands: Commands) -> Iterator[Point]:
         elif judged.wanted != "intact":
             values = {} if skip is None else {"reason": skip.reason}
             flag = None if skip is None else skip.flag
-            closes = None if flag is None else commands.audit(flag)
-            yield Point(code="order_and_content", values=values, closes=closes, blocks=wanted)
+            closing = None if flag is None else commands.audit(flag)
+            yield Point(code="order_and_content", values=values, closes=closing, blocks=wanted)
     for name, code in _OUTSIDE.items():
         found = judged.skip(name)
         if found is not None and found.code != "beyond":
-            closes = None if found.flag is None else commands.audit(found.flag)
-            yield Point(code=code, values={"reason": found.reason}, closes=closes)
+            closing = None if found.flag is None else commands.audit(found.flag)
+            yield Point(code=code, values={"reason": found.reason}, closes=closing)
 
 
 _OUTSIDE: dict[str, Open] = {

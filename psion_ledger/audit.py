@@ -78,7 +78,7 @@ def audit(
     Raises UsageError for a selection that names nothing, CannotDecide for what cannot be read.
     """
     required = {require} if isinstance(require, str) else set(require)
-    level = max((r for r in required if r != "witnessed"), key=LEVELS.index, default="accounted")
+    level: Level = next((known for known in reversed(LEVELS) if known in required), "accounted")
     selected = _selected(select)
     folder = ARTIFACTS if artifacts is None else Path(artifacts)
     wanted = Path(corpus) if corpus is not None else folder / run.run_id / "corpus"

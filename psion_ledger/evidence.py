@@ -146,9 +146,7 @@ def promoted_files(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     written, stream, seq = row
     folder = sources.artifacts / run.run_id
     flag = None if sources.artifacts_given else "--artifacts DIR"
-    absent = NotAtHand(
-        code="not_at_hand", reason=f"the promoted checkpoint's files are not below {folder}", flag=flag
-    )
+    absent = NotAtHand(code="not_at_hand", reason=f"the promoted checkpoint's files are not below {folder}", flag=flag)
     if not folder.is_dir():
         return absent
     rows = [

@@ -1,7 +1,8 @@
 """Reading a run's folder as evidence: what the manifest promises, held against what is there.
 
-Nothing here raises for a violation: `faults` lists what keeps an answer from resting on the record. The order of reading makes a live run safe to read: all
-journals first, then the manifest, then forget the frames that were sealed in between.
+Nothing here raises for a violation: `faults` lists what keeps an answer from resting on the record. The order of
+reading makes a live run safe to read: all journals first, then the manifest, then forget the frames that were sealed in
+between.
 """
 
 from collections.abc import Iterator
@@ -185,9 +186,7 @@ def _tails(
         yield tail
 
 
-def _tail(
-    folder: Path, path: Path, journal: _Journal, following: Path | None, known: manifest.Manifest
-) -> Tail | None:
+def _tail(folder: Path, path: Path, journal: _Journal, following: Path | None, known: manifest.Manifest) -> Tail | None:
     """The part of a journal that is not sealed. A journal is sealed whole or not at all."""
     name = path.relative_to(folder).as_posix()
     following_seq = files.first_seq(following) if following and following.parent == path.parent else None
@@ -211,9 +210,7 @@ def _tail(
     )
 
 
-def _attempts(
-    folder: Path, claimed: claim.Claim, known: manifest.Manifest, tails: list[Tail]
-) -> Iterator[Fault]:
+def _attempts(folder: Path, claimed: claim.Claim, known: manifest.Manifest, tails: list[Tail]) -> Iterator[Fault]:
     """The claim of each attempt whose first rank has opened its stream."""
     sealed = {entry.attempt for entry in known.entries if entry.role == "train" and entry.rank == 0}
     opened = (tail.frames[0].event for tail in tails if tail.frames and tail.first_seq == 0)

@@ -133,7 +133,9 @@ def _relate_files(
     promised = [
         verified.Promised(path=f.path, sha256=f.sha256_expected, rows=f.rows or None, schema=schema) for f in found
     ]
-    rows_total, bytes_total = (sum(sizes) for sizes in zip(*((f.rows, f.bytes_actual or 0) for f in found), strict=True))
+    rows_total, bytes_total = (
+        sum(sizes) for sizes in zip(*((f.rows, f.bytes_actual or 0) for f in found), strict=True)
+    )
     small = rows_total <= TABLE_ROWS_MAX and bytes_total <= TABLE_BYTES_MAX
     con.register(name, source.table(promised) if small else source.dataset(promised))
 

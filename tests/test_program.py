@@ -453,6 +453,7 @@ def test_a_receipt_of_a_later_derivation_completes_nothing(tmp_path: Path) -> No
 def test_a_stage_completes_once_in_a_ledger(tmp_path: Path) -> None:
     """The second attempt is refused and adds nothing."""
     folder = write_ledger(tmp_path, until_complete(record))
+    log.claim_attempt(folder)
     with (
         log.open_writer(folder, events.StreamOpened(
             role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[]

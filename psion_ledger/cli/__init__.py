@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from psion_ledger import __version__
-from psion_ledger.cli import custody, runs
+from psion_ledger.cli import custody, receipts, runs
 from psion_ledger.cli.app import app, say
 from psion_ledger.cli.supervise import supervised
 from psion_ledger.errors import LedgerError
 from psion_ledger.settings import from_pyproject
 
-__all__ = ["app", "main"]
+__all__ = ["app", "custody", "main", "receipts", "runs"]
 
 
 @app.callback(invoke_without_command=True)
@@ -30,7 +30,7 @@ def main() -> None:
         say(f"psion-ledger: {error}")
         sys.exit(error.exit_code)
     commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    known: dict[str, Any] = dict.fromkeys(commands - {runs.verify.__name__}, defaults)
+    known: dict[str, Any] = dict.fromkeys(commands - {receipts.verify.__name__}, defaults)
     proofs = {command.callback.__name__ for command in custody.prove.registered_commands if command.callback}
     known["prove"] = dict.fromkeys(proofs, defaults)
     if len(sys.argv) > 1 and sys.argv[-1] != "--help":

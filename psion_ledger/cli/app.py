@@ -55,7 +55,7 @@ DespiteDamage = Annotated[
     bool, typer.Option("--despite-damage", help="Answer from the files that hold, under a banner; nothing is verified.")
 ]
 FAULTS_SHOWN = 5
-SILENT_S_MAX = 1.5
+SILENT_S_MAX = 1.9
 INPUT_BYTES_MAX = 256 << 20
 LEDGER = Path("ledger")
 ARTIFACTS = Path("runs")

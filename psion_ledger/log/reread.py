@@ -56,9 +56,7 @@ def _rows(run: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> Itera
 
 
 def promised(file: manifest.SegmentFile) -> verified.Promised:
-    return verified.Promised(
-        path=file.path, sha256=file.sha256, rows=file.rows, schema=columns.schema(file.kind)
-    )
+    return verified.Promised(path=file.path, sha256=file.sha256, rows=file.rows, schema=columns.schema(file.kind))
 
 
 def fault(run: Path, known: manifest.Manifest, entry: manifest.Entry) -> str | None:

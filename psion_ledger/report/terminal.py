@@ -67,7 +67,9 @@ def _verdict(found: Audit) -> Panel:
         lines.append(f"\nrequired: {required}")
     violated = [law for law in found.laws if law.status == "violated"]
     if violated:
-        lines.append(f"\n{len(violated)} of {len(found.laws)} laws violated; each is below, with where and what was found")
+        lines.append(
+            f"\n{len(violated)} of {len(found.laws)} laws violated; each is below, with where and what was found"
+        )
     return Panel(lines, title="psion-ledger audit", title_align="left", width=COLUMNS)
 
 

@@ -19,7 +19,7 @@ def test_audit_of_a_replayed_run_passes_and_says_by_whom() -> None:
     """Somebody with the ledger and the shards derives every batch again."""
     done = fixture("audit", FIXTURE, "--artifacts", FIXTURE_RUNS, "--require", "replayed")
     assert done.returncode == 0, done.stderr
-    assert "PASS   level replayed (here)   required replayed   run fixture" in done.stdout
+    assert "PASS   level replayed (here), " in done.stdout
 
 
 def test_audit_without_artifacts_is_accounted_and_says_what_is_not_at_hand(tmp_path: Path) -> None:
@@ -32,9 +32,11 @@ def test_audit_without_artifacts_is_accounted_and_says_what_is_not_at_hand(tmp_p
     for path in [copy, *copy.rglob("*")]:
         path.chmod(0o700)
     assert done.returncode == 0, done.stderr
-    assert "PASS   level accounted   required accounted   run fixture" in done.stdout
-    told = [line for line in done.stdout.splitlines() if "not at hand" in line]
-    assert len(told) == 1
+    lines = done.stdout.splitlines()
+    assert "PASS   level accounted, 56 of 62 laws held   run fixture" in lines[1]
+    assert lines[-2].startswith("PASS  level accounted, ")
+    # Artifacts were given and are not there: they are not asked for again.
+    assert not any("--artifacts DIR" in line for line in lines)
 
 
 def test_audit_that_must_replay_without_a_corpus_is_unproven_and_says_what_to_pass(tmp_path: Path) -> None:
@@ -42,7 +44,10 @@ def test_audit_that_must_replay_without_a_corpus_is_unproven_and_says_what_to_pa
     done = fixture("audit", FIXTURE, "--artifacts", tmp_path, "--require", "replayed")
     assert done.returncode == 3
     assert "UNPROVEN" in done.stdout
-    assert "pass --corpus" in " ".join(done.stdout.replace("\u2502", " ").split())
+    closes = (
+        f"psion-ledger audit fixture --require replayed --corpus DIR --artifacts {tmp_path} --ledger {FIXTURE_LEDGER}"
+    )
+    assert closes in [line.strip() for line in done.stdout.splitlines()]
 
 
 def test_audit_json_carries_schema_and_every_law() -> None:
@@ -55,25 +60,43 @@ def test_audit_json_carries_schema_and_every_law() -> None:
     ]  # fmt: skip
     assert found["evidence"]["replayed"] == "here"
     assert sorted(law["name"] for law in found["laws"]) == sorted(law.name for law in catalog.laws())
-    assert {tuple(sorted(law)) for law in found["laws"] if "reason" not in law} == {
+    assert {tuple(sorted(law)) for law in found["laws"] if "skipped" not in law} == {
         ("examined", "family", "findings", "findings_total", "level", "name", "status")
     }
 
 
-def test_audit_of_selected_laws_runs_those_alone() -> None:
-    """One family and one law are asked for."""
+def test_a_selection_is_no_verdict_of_a_level() -> None:
+    """One family and one law are asked for: integrity runs as well, and the verdict has its own word."""
     done = fixture("audit", FIXTURE, "-s", "family:stage", "-s", "positions_tile", "--format", "json")
-    names = [law["name"] for law in json.loads(done.stdout)["laws"]]
-    family = [law.name for law in catalog.laws() if law.header["family"] == "stage"]
-    assert sorted(names) == sorted([*family, "positions_tile"])
+    found = json.loads(done.stdout)
+    of = {law.name: law.header["family"] for law in catalog.laws()}
+    selected = sorted(name for name, family in of.items() if family == "stage" or name == "positions_tile")
+    assert sorted(found["selected"]) == selected
+    assert sorted(law["name"] for law in found["laws"]) == sorted(
+        [*selected, *(name for name, family in of.items() if family == "integrity")]
+    )
+    assert [found[name] for name in ("verdict", "level", "required_level")] == ["HELD", None, None]
     assert done.returncode == 0
+    said = fixture("audit", FIXTURE, "-s", "positions_tile").stdout.splitlines()[-1]
+    assert said == f"HELD  1 of {len(of)} laws held, 1 selected"
+
+
+def test_a_selection_over_a_damaged_record_fails(tmp_path: Path) -> None:
+    """The selected law has nothing to do with the file that is damaged."""
+    shutil.copytree(FIXTURE_LEDGER, tmp_path / "ledger")
+    (file,) = (tmp_path / "ledger" / FIXTURE / "segments" / "checkpoint_written").iterdir()
+    file.unlink()
+    done = psion("audit", FIXTURE, "--ledger", tmp_path / "ledger", "-s", "stage_is_pretrain", "--format", "json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"], found["level"]) == (1, "FAIL", None)
+    assert [law["name"] for law in found["laws"] if law["status"] == "violated"] == ["files_hold_their_digests"]
 
 
 def test_audit_without_a_run_takes_the_latest_and_says_so() -> None:
     """No run is named."""
     done = fixture("audit", "--format", "json")
     assert done.returncode == 0
-    assert done.stderr == f"run fixture (the latest in {FIXTURE_LEDGER})\n"
+    assert done.stderr.splitlines()[0] == f"run fixture (the latest in {FIXTURE_LEDGER})"
 
 
 def test_runs_lists_the_run() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import catalog, evidence
-from psion_ledger.findings import Skipped
-from psion_ledger.audit import FAMILIES, LEVELS, Audit, audit
+from psion_ledger.audit import FAMILIES, Audit, audit
+from psion_ledger.findings import LEVELS, Skipped
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from tests.laws.copies import EVIDENCE, RECORDED, kept

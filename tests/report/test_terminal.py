@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import audit
+from psion_ledger.audit import audit, commands
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from psion_ledger.report import terminal
@@ -27,7 +27,7 @@ from tests.ledgers import (
 def report(folder: Path) -> str:
     with Run(read(folder)) as run:
         found = audit(run, artifacts=folder.parent)
-        facts = gather(run, found)
+        facts = gather(run, found, commands(run, folder.parent))
     out = io.StringIO()
     terminal.show_audit(terminal.console(out), found, facts)
     return out.getvalue()
@@ -60,8 +60,11 @@ def test_a_resumed_run_shows_attempts_superseded_steps_and_the_tree(tmp_path: Pa
     """Killed after step 3, resumed from step 2."""
     shown = report(write_ledger(tmp_path, resumed_run(real_contracts())))
     assert "attempts   2, 1 steps superseded" in shown
-    lines = [line.split("weights")[0].strip() for line in shown.splitlines() if "weights" in line]
-    assert lines == ["a0001-s000000  step 0", "├── a0001-s000002  step 2", "└── a0002-s000004  step 4"]
+    lines = shown.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.split()[:2] == ["checkpoint", "parent"])
+    assert [line.split()[:3] for line in lines[at + 1 : at + 4]] == [
+        ["a0001-s000000", "-", "0"], ["a0001-s000002", "a0001-s000000", "2"], ["a0002-s000004", "a0001-s000002", "4"],
+    ]  # fmt: skip
 
 
 def test_each_open_line_names_the_command_that_closes_it(tmp_path: Path) -> None:
@@ -70,9 +73,10 @@ def test_each_open_line_names_the_command_that_closes_it(tmp_path: Path) -> None
     cut: Script = script[: place(script, events.CheckpointPromoted) + 1]
     lines = [line.strip() for line in report(write_ledger(tmp_path, cut)).splitlines()]
     opened = [(line.split("  ")[1], lines[at + 1]) for at, line in enumerate(lines) if line.startswith("[ ]")]
-    resume = f"python -m trainer --resume run-small --ledger {tmp_path}"
+    given = f"--artifacts {tmp_path} --ledger {tmp_path}"
+    resume = f"python -m trainer --resume run-small {given}"
     assert opened == [
-        ("replays of order and content", f"psion-ledger replay run-small --record --ledger {tmp_path}"),
+        ("replays of order and content", f"psion-ledger replay run-small --record {given}"),
         ("receipt verified", resume),
         ("stage completed", resume),
     ]
