@@ -87,7 +87,8 @@ def derived_digests(run: Run, sources: Sources) -> pa.Table:
 def contract_checks(run: Run, sources: Sources) -> pa.Table:
     """Every rule of the contracts that does not hold; while one is missing, only what each says by itself."""
     rows: list[dict[str, Any]] = []
-    for role, text in run.contracts_text.items():
+    documents = {role: text for role, text in run.contracts_text.items() if role in DOCUMENTS}
+    for role, text in documents.items():
         try:
             decode_document(next(known for known in DOCUMENTS if known == role), text)
         except ContractRefused as error:
@@ -100,8 +101,13 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
                     "actual": str(error),
                 }
             )
-    if not rows and len(run.contracts_text) == len(DOCUMENTS):
+    if not rows and len(documents) == len(DOCUMENTS):
         rows = [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
+    rows += [
+        {"role": role, "code": "Malformed", "pointer": f"{role}#", "expected": "a path and no document", "actual": "one"}
+        for role in run.contracts_text
+        if role not in DOCUMENTS
+    ]
     return _table(_CHECKS, rows)
 
 

@@ -70,7 +70,7 @@ PROMISES = (
         "after the last promised step; a resumed attempt went on from a checkpoint as it was written.",
         laws=(
             "one_root_checkpoint", "checkpoint_parents_are_earlier", "checkpoint_ids_are_unique",
-            "checkpoints_share_the_family", "checkpoints_bind_the_descriptor", "checkpoints_become_durable_in_order",
+            "checkpoints_share_the_family", "checkpoints_bind_the_descriptor", 
             "checkpoints_stand_at_their_cursor", "attempts_resume_from_written_checkpoints",
             "promotion_names_a_written_checkpoint", "promoted_files_hold_their_digests",
         ),
@@ -97,7 +97,7 @@ PROMISES = (
         laws=(
             "files_hold_their_digests", "damage_is_a_torn_tail", "manifest_is_chained", "streams_are_dense",
             "streams_open_once", "streams_have_ends", "no_gap_is_recorded", "columns_give_their_links",
-            "history_continues_the_kept_head",
+            "history_continues_the_kept_head", "attempts_are_claimed", "entries_are_not_taken_away",
         ),
     ),
 )  # fmt: skip

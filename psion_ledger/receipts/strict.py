@@ -4,7 +4,7 @@ Where `compatibility` names the first failure that the original would, this name
 JSON pointer behind the document's role. It needs no ledger; what only the record can show, `verify_receipt` does.
 
 Codes of its own, beside those of `contracts.finding` and the original's verdict names: DuplicateKey, Malformed,
-NotDurable, DurableBeforeStarted, StepMissing, BaseNotOlder, ReplayNotExact, SeparatorInIdentity, StageIdMismatch,
+NotDurable, StepMissing, BaseNotOlder, ReplayNotExact, SeparatorInIdentity, StageIdMismatch,
 AcceleratorNotBacked, AcceleratorOnCpu, StepsBeyondCheckpoint, FreeMemoryAboveTotal, DeviceNotSelected,
 TopologyMismatch.
 """
@@ -200,9 +200,6 @@ def _lineage(lineage: CheckpointLineage) -> Findings:
 def _checkpoint(at: str, checkpoint: CheckpointReference) -> Findings:
     if checkpoint.durable_at_ms is None:
         yield ContractFinding("NotDurable", f"{at}/durable_at_ms", "when it became durable", "absent")
-    elif checkpoint.durable_at_ms < checkpoint.started_at_ms:
-        expected = f"at least {checkpoint.started_at_ms}"
-        yield ContractFinding("DurableBeforeStarted", f"{at}/durable_at_ms", expected, str(checkpoint.durable_at_ms))
     if checkpoint.step is None:
         yield ContractFinding("StepMissing", f"{at}/step", "the step that it stands at", "absent")
 

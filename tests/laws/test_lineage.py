@@ -18,6 +18,7 @@ from tests.ledgers import (
     checkpoint_id,
     close,
     edited,
+    good_run,
     inserted,
     opened,
     place,
@@ -144,6 +145,8 @@ def test_a_checkpoint_id_used_twice_is_found(tmp_path: Path, contracts: Contract
     assert findings(tmp_path, script, "checkpoint_ids_are_unique") == [
         ("a0001-s000002", 27, RANK0, "written once", "written 2 times"),
         ("a0001-s000002", 14, SECOND, "written once", "written 2 times"),
+        # And what the second attempt promoted is not there.
+        ("a0002-s000004", None, None, "written once", "written 0 times"),
     ]
 
 
@@ -151,7 +154,8 @@ def test_a_checkpoint_of_an_unknown_parent_is_found(tmp_path: Path, contracts: C
     """A checkpoint descends from weights that this run never wrote."""
     script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, parent_checkpoint_id="downloaded")
     assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
-        ("a0001-s000002", 27, RANK0, "downloaded, before step 2", "never written")
+        ("a0001-s000002", 27, RANK0, "downloaded, before step 2", "never written"),
+        ("downloaded", None, None, "a checkpoint", "never written"),
     ]
 
 
@@ -162,7 +166,8 @@ def test_a_parent_that_was_written_later_is_found(tmp_path: Path, contracts: Con
     script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, **early)
     script = edited(script, events.CheckpointWritten, nth=2, **late)
     assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
-        ("early", 27, RANK0, "late, before step 3", "step 2 in attempt 1")
+        ("early", 27, RANK0, "late, before step 3", "step 2 in attempt 1"),
+        ("a0001-s000004", None, None, "a checkpoint", "never written"),
     ]
 
 
@@ -175,20 +180,25 @@ def test_a_checkpoint_of_a_later_parent_is_found(tmp_path: Path, contracts: Cont
     ]
 
 
-@pytest.mark.parametrize(("started_at_ns", "durable_at_ns"), [(3_000_000_000, 2_000_000_000), (1_000_000_000, 2**62)])
-def test_a_checkpoint_recorded_before_it_was_durable_is_found(
-    tmp_path: Path, contracts: Contracts, started_at_ns: int, durable_at_ns: int
+@pytest.mark.parametrize(
+    "law",
+    [
+        "checkpoint_ids_are_unique", "checkpoint_parents_are_earlier", "checkpoints_bind_the_descriptor",
+        "checkpoints_share_the_family", "checkpoints_stand_at_their_cursor",
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_others_rest_on_and_nobody_wrote_is_found(
+    tmp_path: Path, contracts: Contracts, law: str
 ) -> None:
-    """A checkpoint was durable before it was begun, or recorded before it was durable."""
-    script = edited(
-        beginning(contracts),
-        events.CheckpointWritten,
-        started_at_ns=started_at_ns,
-        durable_at_ns=durable_at_ns,
-    )
-    ((*found, actual),) = findings(tmp_path, script, "checkpoints_become_durable_in_order")
-    assert found == ["a0001-s000000", 15, RANK0, "started <= durable <= recorded"]
-    assert actual.startswith(f"{started_at_ns}, {durable_at_ns}, ")
+    """The promoted one's record is gone: each law that speaks of checkpoints misses it."""
+    script = without(trained_run(contracts), events.CheckpointWritten, nth=2)
+    assert "a0001-s000004" in [row[0] for row in findings(tmp_path, script, law)]
+
+
+def test_a_finished_run_that_promoted_nothing_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Everything else is there."""
+    script = without(good_run(contracts), events.CheckpointPromoted)
+    assert findings(tmp_path, script, "promotion_names_a_written_checkpoint")[0][0] == "promotion"
 
 
 @pytest.mark.parametrize("name", ["model_descriptor_digest", "tensor_layout_digest"])

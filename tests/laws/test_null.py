@@ -35,6 +35,8 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "manifest_links": (set(), "typed in relations.py"),
     "measurements": ({"loss_sum_nanonats"}, "fields of split_loss_measured"),
     "progress": ({"horizon_steps"}, "coalesced in the view"),
+    "promised_checkpoints": (set(), "the view leaves nulls out"),
+    "promised_positions": (set(), "a range"),
     "promised_measurements": (
         {"split_name", "split_kind", "source_family_id", "first_sequence_id", "end_sequence_id", "target_tokens"},
         "fields of split_loss_measured",
@@ -68,6 +70,7 @@ UNNOTICED: dict[str, set[tuple[str, str, str]]] = {
         ("code_share_is_within_policy", "sampling_policy", "policy_id"),
         ("draws_come_from_their_family", "plan_families", "split_name"),
         ("stage_names_its_run", "stage_config", "stage_id"),
+        ("completion_rests_on_receipts", "stage_config", "stage_id"),
         ("verification_agrees_with_training", "verification_batches", "token_sha256"),
         ("verification_agrees_with_training", "verification_batches", "train_token_sha256"),
     },

@@ -2,10 +2,17 @@
 -- law: Every loss and gradient norm that counts is a finite number.
 -- family: coverage
 -- level: accounted
--- over: losses
+-- over: promised_steps
 select subject, seq as event_seq, stream, 'finite' as expected,
   'loss ' || coalesce(cast(loss_nats as varchar), 'null') || ', ' || coalesce(cast(loss_sum_nats as varchar), 'null')
     || ', gradient norm ' || coalesce(cast(grad_norm as varchar), 'null') as actual
-from losses
+from (
+  select subject, seq, stream, loss_nats, loss_sum_nats, grad_norm from losses
+  union all
+  select 'step ' || p.step, null, null, null, null, null
+  from promised_steps as p
+  left join train_steps as t on t.step = p.step
+  where t.step is null
+)
 where not coalesce(isfinite(loss_nats) and isfinite(loss_sum_nats) and isfinite(grad_norm), false)
-order by stream, seq
+order by stream, seq, subject

@@ -2,12 +2,13 @@
 -- law: A checkpoint id is written once.
 -- family: lineage
 -- level: accounted
--- over: checkpoint_written
-select c.checkpoint_id as subject, c.seq as event_seq, c.stream, 'written once' as expected,
-  'written ' || n.times || ' times' as actual
-from checkpoint_written as c
-join (
+-- over: promised_checkpoints
+select p.checkpoint_id as subject, c.seq as event_seq, c.stream, 'written once' as expected,
+  'written ' || coalesce(n.times, 0) || ' times' as actual
+from promised_checkpoints as p
+left join checkpoint_written as c on c.checkpoint_id = p.checkpoint_id
+left join (
   select checkpoint_id, count(*) as times from checkpoint_written group by checkpoint_id
-) as n on n.checkpoint_id = c.checkpoint_id
-where n.times > 1
-order by c.checkpoint_id, c.stream, c.seq
+) as n on n.checkpoint_id = p.checkpoint_id
+where n.times is distinct from 1
+order by p.checkpoint_id, c.stream, c.seq

@@ -2,7 +2,7 @@
 -- law: One checkpoint has no parent, and it is the state before the first step.
 -- family: lineage
 -- level: accounted
--- over: checkpoint_written
+-- over: promised_checkpoints
 select coalesce(c.checkpoint_id, 'roots') as subject, c.seq as event_seq, c.stream, '1 root, at step 0' as expected,
   r.roots || ' roots' || coalesce(', this one at step ' || c.step, '') as actual
 from (select count(*) filter (parent_checkpoint_id is null) as roots, count(*) as written from checkpoint_written) as r

@@ -2,10 +2,11 @@
 -- law: A step's tokens are the tokens of its families, and it holds one sequence a position.
 -- family: replay
 -- level: accounted
--- over: batch_rollup
-select 'step ' || step as subject, seq as event_seq, stream,
-  family_tokens || ' tokens, ' || positions || ' sequences' as expected,
-  tokens || ' tokens, ' || sequences || ' sequences' as actual
-from batch_rollup
-where tokens is distinct from family_tokens or sequences is distinct from positions
-order by step
+-- over: promised_steps
+select 'step ' || s.step as subject, b.seq as event_seq, b.stream,
+  coalesce(b.family_tokens || ' tokens, ' || b.positions || ' sequences', 'batches') as expected,
+  coalesce(b.tokens || ' tokens, ' || b.sequences || ' sequences', 'no batch') as actual
+from promised_steps as s
+left join batch_rollup as b on b.step = s.step
+where b.step is null or b.tokens is distinct from b.family_tokens or b.sequences is distinct from b.positions
+order by s.step

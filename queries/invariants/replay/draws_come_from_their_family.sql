@@ -2,12 +2,21 @@
 -- law: The sequence at each position is a training sequence of the family whose slot the position is.
 -- family: replay
 -- level: accounted
--- over: sequence_uses
-select 'sequence ' || u.sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
-  'train, ' || coalesce(u.slot_family_id, 'null') as expected,
-  coalesce(p.split_name || ', ' || p.source_family_id, 'in no family of the plan') || ' at position ' || u.first_position
-    || ' of step ' || u.first_step as actual
-from sequence_uses as u
-left join plan_families as p on u.sequence_id >= p.first_sequence_id and u.sequence_id < p.end_sequence_id
-where p.split_kind is distinct from 'train' or p.source_family_id is distinct from u.slot_family_id
-order by u.first_position, u.sequence_id
+-- over: promised_positions
+select subject, event_seq, stream, expected, actual
+from (
+  select 'sequence ' || u.sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+    'train, ' || coalesce(u.slot_family_id, 'null') as expected,
+    coalesce(p.split_name || ', ' || p.source_family_id, 'in no family of the plan') || ' at position ' || u.first_position
+      || ' of step ' || u.first_step as actual,
+    u.first_position as place, u.sequence_id
+  from sequence_uses as u
+  left join plan_families as p on u.sequence_id >= p.first_sequence_id and u.sequence_id < p.end_sequence_id
+  where p.split_kind is distinct from 'train' or p.source_family_id is distinct from u.slot_family_id
+  union all
+  select 'positions', null, null, p.positions || ' positions drawn', coalesce(u.draws, 0) || ' drawn', null, null
+  from (select count(*) as positions from promised_positions) as p
+  cross join (select sum(uses) as draws from sequence_uses) as u
+  where coalesce(u.draws, 0) < p.positions
+)
+order by place nulls last, sequence_id

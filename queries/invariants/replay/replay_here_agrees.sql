@@ -2,7 +2,7 @@
 -- law: Each effective batch is the one that this audit derived from the contracts and the corpus.
 -- family: replay
 -- level: replayed
--- over: drawn_batches
+-- over: replay_here
 -- needs: replay_here
 select 'position ' || coalesce(b.first_position, h.first_position) as subject, b.seq as event_seq, b.stream,
   coalesce('step ' || h.step || ' with tokens ' || lower(hex(h.token_sha256)), 'no such batch') as expected,

@@ -2,12 +2,20 @@
 -- law: No sequence is drawn twice in one pass over its family.
 -- family: replay
 -- level: accounted
--- over: sequence_uses
-select 'sequence ' || sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
-  'once in pass ' || coalesce(cast(pass_number as varchar), 'null') || ' of ' || coalesce(slot_family_id, 'null') as expected,
-  sum(uses) || ' times, first at position ' || min(first_position) || ' of step ' || min(first_step)
-    as actual
-from sequence_uses
-group by sequence_id, slot_family_id, pass_number
-having sum(uses) is distinct from 1 or pass_number is null
-order by min(first_position), sequence_id
+-- over: promised_positions
+select subject, event_seq, stream, expected, actual
+from (
+  select 'sequence ' || sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+    'once in pass ' || coalesce(cast(pass_number as varchar), 'null') || ' of ' || coalesce(slot_family_id, 'null') as expected,
+    sum(uses) || ' times, first at position ' || min(first_position) || ' of step ' || min(first_step) as actual,
+    min(first_position) as place, sequence_id
+  from sequence_uses
+  group by sequence_id, slot_family_id, pass_number
+  having sum(uses) is distinct from 1 or pass_number is null
+  union all
+  select 'positions', null, null, p.positions || ' positions drawn', coalesce(u.draws, 0) || ' drawn', null, null
+  from (select count(*) as positions from promised_positions) as p
+  cross join (select sum(uses) as draws from sequence_uses) as u
+  where coalesce(u.draws, 0) < p.positions
+)
+order by place nulls last, sequence_id

@@ -1,8 +1,8 @@
 -- name: completion_rests_on_receipts
--- law: A completed pretrain stage names receipts of its own that were recorded before it.
+-- law: A finished run completed its stage, and a completed pretrain stage names receipts of its own that were recorded before it.
 -- family: stage
 -- level: accounted
--- over: completed_stages
+-- over: stage_config
 select s.stage_id as subject, s.completed_seq as event_seq, s.completed_stream as stream,
   'receipts recorded before seq ' || s.completed_seq as expected,
   coalesce('receipt ' || lower(hex(n.sha256)) || coalesce(' at seq ' || r.seq, ' was never recorded'), 'no receipt') as actual
@@ -13,4 +13,9 @@ left join (
 left join receipt_recorded as r on r.sha256 = n.sha256 and r.role = 'train'
   and (r.attempt < s.completed_attempt or (r.stream = s.completed_stream and r.seq < s.completed_seq))
 where r.seq is null or sha256(r.document) is distinct from lower(hex(r.sha256))
-order by s.stage_id, actual
+union all
+select c.stage_id, null, null, 'a completed stage', 'the run is finished, and its stage is not completed'
+from stage_config as c
+cross join progress as r
+where r.finished and not exists (select * from completed_stages)
+order by subject, actual
