@@ -104,7 +104,13 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
     if not rows and len(documents) == len(DOCUMENTS):
         rows = [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
     rows += [
-        {"role": role, "code": "Malformed", "pointer": f"{role}#", "expected": "a path and no document", "actual": "one"}
+        {
+            "role": role,
+            "code": "Malformed",
+            "pointer": f"{role}#",
+            "expected": "a path and no document",
+            "actual": "one",
+        }
         for role in run.contracts_text
         if role not in DOCUMENTS
     ]

@@ -70,7 +70,7 @@ PROMISES = (
         "after the last promised step; a resumed attempt went on from a checkpoint as it was written.",
         laws=(
             "one_root_checkpoint", "checkpoint_parents_are_earlier", "checkpoint_ids_are_unique",
-            "checkpoints_share_the_family", "checkpoints_bind_the_descriptor", 
+            "checkpoints_share_the_family", "checkpoints_bind_the_descriptor",
             "checkpoints_stand_at_their_cursor", "attempts_resume_from_written_checkpoints",
             "promotion_names_a_written_checkpoint", "promoted_files_hold_their_digests",
         ),

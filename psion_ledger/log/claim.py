@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from psion_ledger.digest import sha256
-from psion_ledger.errors import BadRunId, NewerFormat, NoSuchRun, Unreadable, UsageError
+from psion_ledger.errors import BadRunId, LedgerError, NewerFormat, NoSuchRun, Unreadable, UsageError
 from psion_ledger.log import canonical, files, filesystem
 
 FORMAT_VERSION = 1
@@ -86,24 +87,41 @@ def create_run(ledger: Path, run_id: str) -> Path:
 
 def find_run(ledger: Path, run_id: str) -> Path:
     run = ledger / check_run_id(run_id)
-    if not (run / "CLAIM").is_file():
+    if not _is_regular(run / "CLAIM"):
+        if os.path.lexists(run / "CLAIM") or (run / "manifest").is_dir():
+            raise Unreadable(f"{run / 'CLAIM'}: missing, or not a regular file; restore it from a copy")
         raise NoSuchRun(f"no run {run_id} in {ledger}: `psion-ledger runs --ledger {ledger}` lists what is there")
     return run
 
 
 def run_ids(ledger: Path) -> list[str]:
-    """The runs of a ledger, latest claim first."""
-    if not ledger.is_dir():
+    """The runs of a ledger, latest claim first; a folder that lost its claim is one. Raises Unreadable."""
+    try:
+        names = [entry.name for entry in os.scandir(ledger) if _RUN_ID.fullmatch(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    claimed = [path.parent.name for path in ledger.glob("*/CLAIM") if _RUN_ID.fullmatch(path.parent.name)]
+    except OSError as error:
+        raise Unreadable(f"{ledger}: cannot be read: {error.strerror}") from error
+    parts = ("CLAIM", "manifest")
+    claimed = [name for name in names if any(os.path.lexists(ledger / name / part) for part in parts)]
     return sorted(claimed, key=lambda name: (-_created_at_ns(ledger / name), name))
 
 
 def _created_at_ns(run: Path) -> int:
     try:
         return read_claim(run)[0].created_at_ns
-    except (Unreadable, NewerFormat):
+    except LedgerError:
         return 0
+
+
+def _is_regular(path: Path) -> bool:
+    """Raises Unreadable where a folder above keeps us out."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def read_claim(run: Path) -> tuple[Claim, bytes]:

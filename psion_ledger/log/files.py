@@ -3,6 +3,8 @@
 The order that makes a file durable: write, sync the file, publish by `link` (create-if-absent), sync the folder.
 """
 
+import errno
+import hashlib
 import os
 import stat
 import uuid
@@ -10,13 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from psion_ledger.digest import sha256_file
 from psion_ledger.errors import LimitHit, Unreadable, WriterFailed
 
 MANIFEST_BYTES_MAX = 16 << 20
 SEGMENT_BYTES_MAX = 1 << 30
 # A writer goes on to another journal at 64 MiB, and no frame is larger than that.
 JOURNAL_BYTES_MAX = 129 << 20
+_DISK_FULL = "free the disk and try again"
+_NOT_ALLOWED = "it may not be written here; give a ledger that may be, or work on a copy"
+_TO_DO = {
+    errno.ENOSPC: _DISK_FULL, errno.EDQUOT: _DISK_FULL, errno.EROFS: _NOT_ALLOWED, errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
+}  # fmt: skip
 # What msgspec raises for bytes that do not decode: text that is not UTF-8 has an error of its own.
 UNDECODABLE = (ValueError, RecursionError)
 
@@ -27,6 +34,14 @@ def make_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: Path) -> None:
+    fd = open_regular(path)
     try:
         os.fsync(fd)
     finally:
@@ -48,18 +63,25 @@ def measure(
         return None, None
     path = folder / relative
     try:
-        status = path.lstat()
+        # One opening: what is looked at is what is hashed, whatever stands under the name a moment later.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # A link has ELOOP, a socket ENXIO: neither is a file of the record.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return None, None
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return None, None
         if bytes_expected is not None and status.st_size != bytes_expected:
             return status.st_size, f"a file of {status.st_size} bytes"
         if status.st_size > bytes_max:
             raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")
-        return status.st_size, sha256_file(path).hex()
-    except (FileNotFoundError, NotADirectoryError):
-        return None, None
-    except OSError as error:
-        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+        try:
+            return status.st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def sync_above(run: Path) -> None:
@@ -80,9 +102,8 @@ def reported(run: Path) -> Iterator[None]:
         raise
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else run
-        raise WriterFailed(
-            f"{where}: {error.strerror or error}; nothing that was durable is lost: free the disk and try again"
-        ) from error
+        todo = _TO_DO.get(error.errno or 0, "see what keeps it from being written, and try again")
+        raise WriterFailed(f"{where}: {error.strerror or error}; nothing that was durable is lost: {todo}") from error
 
 
 def open_regular(path: Path) -> int:

@@ -73,6 +73,8 @@ def _seal_journal(
 ) -> manifest.Entry | None:
     following_seq = None if following is None else files.first_seq(following)
     data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+    # What is sealed must be durable as it was read: else a power loss could leave segments of events that are gone.
+    files.sync_file(path)
     scan = Scan(data, path, following_seq)
     header = scan.header
     if (header.run_id, header.stream, header.nonce.hex()) != (

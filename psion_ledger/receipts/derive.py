@@ -30,7 +30,17 @@ Row = dict[str, Any]
 
 
 def derive_receipt(run: Run) -> PretrainStageReceipt:
-    """The receipt of the run's pretrain stage as its record stands. Raises CannotDecide naming what is missing."""
+    """The receipt of the run's pretrain stage as its record stands. Raises CannotDecide naming what is missing, or what
+    the receipt has no place for."""
+    try:
+        return _derived(run)
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        # Facts may have any value, and contracts any text; the receipt's fields may not.
+        why = f"{type(error).__name__}: {error}"
+        raise CannotDecide(f"run {run.run_id}: its facts do not fit into a receipt: {why}") from error
+
+
+def _derived(run: Run) -> PretrainStageReceipt:
     (query,) = (q for q in catalog.load("receipts") if q.name == "pretrain_stage_receipt")
     found = run.rows(query)
     if not found:
