@@ -238,18 +238,44 @@ def equivocation(
 def check(
     proof: Annotated[Path, typer.Argument(metavar="FILE", help="A proof, as the other commands write it.")],
     key: PublicKey,
+    expect_run: Annotated[
+        str | None, typer.Option("--expect-run", metavar="RUN", help="The run's id, or the log's whole origin.")
+    ] = None,
+    expect_entry: Annotated[
+        int | None, typer.Option("--expect-entry", min=0, help="The manifest entry that it must be of.")
+    ] = None,
+    expect_event: Annotated[
+        str | None, typer.Option("--expect-event", metavar="STREAM:SEQ", help="The event that it must be of.")
+    ] = None,
     format: DocumentFormat = "rich",
 ) -> int:
-    """Check a proof from itself and the pinned key alone."""
+    """Check a proof from itself and the pinned key alone, and say what it proves."""
     import msgspec
 
     from psion_ledger import heads
     from psion_ledger.report import machine, show
 
+    expected = heads.Expected(run=expect_run, entry=expect_entry, event=_event_named(expect_event))
     found = heads.check(read_file(proof), heads.load_public_key(key))
+    proven = heads.state(found)
+    findings = [*found.findings, *([] if proven is None else heads.differences(proven, expected))]
     if format == "json":
-        values = {"verdict": "PASS" if found.holds else "FAIL", "findings": msgspec.to_builtins(found.findings)}
+        statement = None if proven is None else msgspec.structs.asdict(proven)
+        values = {
+            "verdict": "FAIL" if findings else "PASS",
+            "proves": statement,
+            "findings": msgspec.to_builtins(findings),
+        }
         print(machine.document("psion_ledger.proof_check.v1", values))
     else:
-        show.print_proof(found)
-    return 0 if found.holds else 1
+        show.print_proof(found, proven, findings)
+    return 1 if findings else 0
+
+
+def _event_named(words: str | None) -> tuple[str, int] | None:
+    if words is None:
+        return None
+    stream, colon, seq = words.rpartition(":")
+    if not colon or not seq.isdecimal():
+        raise UsageError(f"--expect-event {words}: give STREAM:SEQ, such as t0001.r00000:50")
+    return stream, int(seq)

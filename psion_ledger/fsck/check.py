@@ -4,6 +4,7 @@ Where an audit asks whether the run's claims hold, this asks whether the bytes d
 first fault. `deep` also encodes every sealed event again from its columns and recomputes links and roots.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from psion_ledger import heads
 from psion_ledger.errors import CannotDecide, LedgerError, Unreadable
 from psion_ledger.fsck import journals
 from psion_ledger.fsck.finding import HARMLESS, UNDECIDED, Finding
-from psion_ledger.log import canonical, claim, files, find_run, manifest
+from psion_ledger.log import claim, files, find_run, manifest, unnamed
 from psion_ledger.log.frame import first_link
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKe
         return Checked(run_id=run_id, deep=deep, entries=0, files=0, journals=0, heads=0, findings=found)
     for _ in range(2):
         # The manifest is read last: what is sealed or signed meanwhile is in it.
+        there = unnamed.listed(folder)
         scanned = list(journals.scans(folder))
         notes = sorted((folder / "heads").glob("*"))
         known = manifest.read(folder, claim_sha256)
@@ -70,13 +72,14 @@ def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKe
         if all(finding.code != "file_missing" for finding in missing):
             break  # Else a compaction may have replaced it, so look once more.
     findings = [
-        *_attempts(folder),
+        *_attempts(folder, claimed, known),
         *_manifest(known),
         *missing,
         *_index(folder),
         *_streams(claimed, known),
         *journals.check(claimed, known, scanned),
         *_heads(folder, claimed, known, notes, key),
+        *_rolled_back(folder, there, known),
         *_unnamed(folder, known),
     ]
     if deep and not missing:
@@ -92,16 +95,18 @@ def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKe
     )
 
 
-def _attempts(folder: Path) -> Iterator[Finding]:
-    numbers = sorted(int(p.stem) for p in (folder / "attempts").glob("*.json") if p.stem.isdecimal())
-    for number in range(1, max(numbers, default=0) + 1):
+def _attempts(folder: Path, claimed: claim.Claim, known: manifest.Manifest) -> Iterator[Finding]:
+    numbers = {int(p.stem) for p in (folder / "attempts").glob("*.json") if p.stem.isdecimal()}
+    numbers |= {entry.attempt for entry in known.entries if entry.role == "train" and entry.rank == 0}
+    last = max(numbers, default=0)
+    for number in range(1, last + 1):
         name = f"attempts/{number}.json"
         try:
-            canonical.decode(files.read_regular(folder / name), claim.Attempt)
-        except FileNotFoundError:
-            yield Finding(code="attempt_missing", file=name, detail=f"attempt {numbers[-1]} is there")
-            return
-        except (*files.UNDECODABLE, CannotDecide) as error:
+            if not os.path.lexists(folder / name):
+                yield Finding(code="attempt_missing", file=name, detail=f"attempt {last} is there")
+                return
+            claim.read_attempt(folder, number, claimed)
+        except CannotDecide as error:
             yield Finding(code="attempt_damaged", file=name, detail=str(error))
 
 
@@ -187,6 +192,20 @@ def _heads(
         elif tree.root(head.size) != head.root:
             detail = f"root {head.root.hex()} at {head.size} entries, and the manifest has {tree.root(head.size).hex()}"
             yield Finding(code="head_contradicts", file=name, detail=detail)
+
+
+def _rolled_back(folder: Path, there: list[str], known: manifest.Manifest) -> Iterator[Finding]:
+    """Segments whose entry was taken away: no crash leaves them."""
+    if known.broken is None:
+        for segment in unnamed.rolled_back(folder, there, known):
+            yield Finding(
+                code="entry_missing",
+                file=segment.path,
+                stream=segment.stream,
+                seq_first=segment.first_seq,
+                seq_last=segment.last_seq,
+                detail="no entry names it, and its journal is gone: the manifest was rolled back",
+            )
 
 
 def _unnamed(folder: Path, known: manifest.Manifest) -> Iterator[Finding]:

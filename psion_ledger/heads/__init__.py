@@ -19,6 +19,7 @@ from psion_ledger.heads.proof import (
     make_inclusion,
 )
 from psion_ledger.heads.proof_check import Checked, Finding, check
+from psion_ledger.heads.statement import Expected, Statement, differences, state
 from psion_ledger.heads.tree import Tree
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "Checked",
     "ConsistencyProof",
     "Equivocation",
+    "Expected",
     "Finding",
     "Head",
     "InclusionProof",
     "NoteRefused",
+    "Statement",
     "Tree",
     "check",
+    "differences",
     "encode",
     "load_private_key",
     "load_public_key",
@@ -40,6 +44,7 @@ __all__ = [
     "make_inclusion",
     "origin",
     "sign",
+    "state",
     "unverified",
     "verifier_key",
     "verify",

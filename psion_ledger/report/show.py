@@ -182,12 +182,29 @@ def print_fsck(found: Checked) -> None:
         out.print(text(f"and {len(found.findings) - FINDINGS_SHOWN:,} more: --format json lists them all"))
 
 
-def print_proof(found: heads.Checked) -> None:
+def print_proof(found: heads.Checked, proven: heads.Statement | None, findings: list[heads.Finding]) -> None:
     out = console()
-    out.print(text("PASS" if found.holds else "FAIL", "bold"))
+    out.print(text("FAIL" if findings else "PASS", "bold"))
     for head in found.heads:
         out.print(text(f"  signed: {head.size} entries of {head.origin}"))
-    for finding in found.findings:
+    if proven is not None:
+        out.print(text(f"  proves: {_proven(proven)}"))
+        for name, value in ({} if proven.event is None else proven.event["fields"]).items():
+            out.print(text(f"    {name} {_shown(value)}"))
+    for finding in findings:
         out.print(text(f"{finding.pointer}  {finding.code}", "bold"))
         out.print(text(f"  expected {finding.expected}"))
         out.print(text(f"  found    {finding.actual}"))
+
+
+def _proven(proven: heads.Statement) -> str:
+    entry, event = proven.entry, proven.event
+    if event is not None and entry is not None:
+        return f"{event['kind']} at seq {event['seq']} of {event['stream']} is in entry {entry['number']} of the log"
+    if entry is not None:
+        seqs = f"seq {entry['first_seq']} to {entry['last_seq']} of {entry['stream']}"
+        return f"entry {entry['number']} is in the log: {seqs}"
+    first, last = proven.sizes
+    if proven.kind == "consistency":
+        return f"the log of {last} entries begins with the log of {first}"
+    return f"the key signed two histories: they differ within the first {first} entries"

@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from psion_ledger import log
+from psion_ledger import heads, log
 from psion_ledger.log import canonical, manifest, open_writer
 from psion_ledger.record import read
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
@@ -41,7 +42,7 @@ def signed(ledger: Path, keys: tuple[Path, Path], name: str) -> Path:
     return path
 
 
-def audit(ledger: Path, keys: tuple[Path, Path], note: Path, *words: object) -> tuple[int, dict[str, object]]:
+def audit(ledger: Path, keys: tuple[Path, Path], note: Path, *words: object) -> tuple[int, dict[str, Any]]:
     done = psion(
         "audit", FIXTURE, "--ledger", ledger, "--require", "witnessed", "--expect-head", note, "--key", keys[1],
         "--format", "json", *words,
@@ -183,7 +184,7 @@ def test_a_head_is_shown_to_continue_an_older_one(ledger: Path, keys: tuple[Path
     proof = ledger.parent / "consistency.json"
     assert psion("prove", "consistency", FIXTURE, "--from", note, "--ledger", ledger, "-o", proof).returncode == 0
     done = psion("prove", "check", proof, "--key", keys[1])
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 4)
 
 
 def test_a_private_key_that_others_can_read_is_refused(ledger: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
@@ -224,3 +225,73 @@ def test_a_command_that_is_killed_cannot_decide(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     said = "psion-ledger: cannot decide: ended by SIGSEGV while it read the record\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
+
+
+def test_a_proof_says_what_it_proves(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """One of an event, one of its entry, one of another event: three documents, each of its own fact."""
+    signed(ledger, keys, "kept.note")
+    said = []
+    for words in (("--stream", RANK0, "--seq", 50), ("--entry", 0), ("--stream", RANK0, "--seq", 0)):
+        proof = ledger.parent / "proof.json"
+        assert psion("prove", "inclusion", FIXTURE, *words, "--ledger", ledger, "-o", proof).returncode == 0
+        done = psion("prove", "check", proof, "--key", keys[1], "--format", "json")
+        said.append(json.loads(done.stdout))
+    claimed = read(ledger / FIXTURE).claim
+    origin = f"psion-ledger/{FIXTURE}/{claimed.nonce}"
+    assert {(found["verdict"], found["proves"]["origin"], found["proves"]["run"]) for found in said} == {
+        ("PASS", origin, FIXTURE)
+    }
+    event, entry, opening = (found["proves"] for found in said)
+    assert [found["kind"] for found in (event, entry, opening)] == [
+        "event_inclusion", "entry_inclusion", "event_inclusion",
+    ]  # fmt: skip
+    assert entry["entry"] == {"number": 0, "stream": RANK0, "first_seq": 0, "last_seq": 102}
+    assert (event["event"]["seq"], opening["event"]["seq"], opening["event"]["kind"]) == (50, 0, "stream_opened")
+    assert opening["event"]["fields"]["role"] == "train"
+    assert entry["event"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--expect-run", FIXTURE, "--expect-entry", "0", "--expect-event", f"{RANK0}:50"), None),
+        (("--expect-run", "another"), "another_run"),
+        (("--expect-run", f"psion-ledger/{FIXTURE}/{'0' * 32}"), "another_run"),
+        (("--expect-entry", "1"), "another_entry"),
+        (("--expect-event", f"{RANK0}:51"), "another_event"),
+        (("--expect-event", "v.other:50"), "another_event"),
+    ],
+)
+def test_a_proof_of_something_else_than_expected_fails(
+    ledger: Path, keys: tuple[Path, Path], words: tuple[str, ...], code: str | None
+) -> None:
+    """It holds, and is of another run, entry or event."""
+    signed(ledger, keys, "kept.note")
+    proof = ledger.parent / "proof.json"
+    psion("prove", "inclusion", FIXTURE, "--stream", RANK0, "--seq", 50, "--ledger", ledger, "-o", proof)
+    done = psion("prove", "check", proof, "--key", keys[1], *words, "--format", "json")
+    found = json.loads(done.stdout)
+    assert [finding["code"] for finding in found["findings"]] == ([] if code is None else [code])
+    assert (done.returncode, found["verdict"]) == ((0, "PASS") if code is None else (1, "FAIL"))
+
+
+def test_a_head_that_does_not_cover_the_receipt_witnesses_nothing(ledger: Path, keys: tuple[Path, Path]) -> None:
+    """The receipt stands in entry 3, and the kept head has three entries."""
+    private = heads.load_private_key(keys[0])
+    record = read(ledger / FIXTURE)
+    origin = heads.origin(FIXTURE, record.claim.nonce)
+    tree = heads.Tree(record.manifest.leaf_hashes)
+    for size, code, verdict in ((0, 3, "UNPROVEN"), (3, 3, "UNPROVEN"), (4, 0, "PASS")):
+        note = ledger.parent / f"{size}.note"
+        note.write_bytes(heads.sign(heads.Head(origin=origin, size=size, root=tree.root(size)), private))
+        found_code, found = audit(ledger, keys, note)
+        assert (found_code, found["verdict"]) == (code, verdict)
+        short = [point["values"] for point in found["not_proven"] if point["code"] == "head_covers_less"]
+        assert short == ([{"covered": size, "first_uncovered": size, "last_uncovered": 3}] if size < 4 else [])
+
+
+def test_a_log_of_nothing_has_no_head(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    """Nothing is sealed yet."""
+    log.create_run(tmp_path, "empty")
+    done = psion("head", "empty", "--ledger", tmp_path, "--key", keys[0])
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)

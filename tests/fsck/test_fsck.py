@@ -201,3 +201,15 @@ def test_a_journal_that_is_sealed_already_is_no_fault(run: Path, whole: Path) ->
     seal_run(run)
     (run / JOURNAL).write_bytes(kept)
     assert found(run) == []
+
+
+def test_entries_that_were_taken_away_are_missed(tmp_path: Path) -> None:
+    """The last two entries are deleted; their segments are there, and no journal is: no crash leaves that."""
+    run = write_ledger(tmp_path, good_run(real_contracts()))
+    taken = entries(run)[2:]
+    for entry in taken:
+        (run / "manifest" / f"{entry.number}.json").unlink()
+    found = fsck(tmp_path, RUN_ID, deep=True)
+    assert found.verdict == "FAIL"
+    expected = sorted(file.path for entry in taken for file in entry.files)
+    assert sorted(finding.file for finding in found.findings if finding.code == "entry_missing") == expected

@@ -14,7 +14,7 @@ left join receipt_recorded as r on r.sha256 = n.sha256 and r.role = 'train'
   and (r.attempt < s.completed_attempt or (r.stream = s.completed_stream and r.seq < s.completed_seq))
 where r.seq is null or sha256(r.document) is distinct from lower(hex(r.sha256))
 union all
-select c.stage_id, null, null, 'a completed stage', 'the run is finished, and its stage is not completed'
+select coalesce(c.stage_id, 'null'), null, null, 'a completed stage', 'the run is finished, and its stage is not completed'
 from stage_config as c
 cross join progress as r
 where r.finished and not exists (select * from completed_stages)
