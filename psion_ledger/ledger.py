@@ -5,6 +5,7 @@ with psion_ledger.open_run("ledger", "my-run") as run:
 """
 
 import functools
+import re
 import shlex
 import threading
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from psion_ledger.log import claim, verified
 from psion_ledger.record import Fault, LedgerFile, Record, read
 
 QUERY_SECONDS_MAX = 120.0
+_SHOW_TABLES = re.compile(r"\s*show\s+(?:all\s+)?tables\s*;?\s*", re.IGNORECASE)
 # What no query is to blame for.
 _THE_RECORDS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
 _THE_RECORDS_WORDS = ("Invalid unicode", "reading the stream registered as")
@@ -150,7 +152,7 @@ class Run:
         try:
             # A table is held to the memory limit, which a result by itself is not; and `query` binds its text as a
             # subquery, where a WITH clause that writes is refused.
-            literal = query.replace("'", "''")
+            literal = _listing(query).replace("'", "''")
             con.execute(f"create temp table query_result__ as select * from query('{literal}')")
             found = con.table("query_result__").materialize()
             self._refuse_if_damaged(None)
@@ -163,7 +165,7 @@ class Run:
             self._refuse_if_damaged(error)
             if isinstance(error, _THE_RECORDS) or any(words in str(error) for words in _THE_RECORDS_WORDS):
                 raise CannotDecide(f"run {self.run_id}: the record cannot be read: {first_line(error)}") from error
-            raise QueryRefused(first_line(error)) from error
+            raise QueryRefused(sql_error(error)) from error
         finally:
             alarm.cancel()
             con.execute("drop table if exists query_result__")
@@ -209,6 +211,19 @@ class Run:
 
 def first_line(error: Exception) -> str:
     return str(error).split("\n\n")[0].splitlines()[0]
+
+
+def sql_error(error: Exception) -> str:
+    """What DuckDB says of a query, in one line: with the names that it proposes, without the place in a text that is
+    not the one that was given."""
+    return " ".join(str(error).split("\n\nLINE ")[0].split("\n"))
+
+
+def _listing(query: str) -> str:
+    """`show tables` lists the relations that are documented, and not what they are made of."""
+    if _SHOW_TABLES.fullmatch(query) is None:
+        return query
+    return f"select name from (show tables) where not contains(name, '{relations.INTERNAL}')"
 
 
 def open_run(

@@ -71,6 +71,8 @@ _FAULTS_SCHEMA = pa.schema([("file", pa.string()), ("reason", pa.string())])
 # Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
 TABLE_ROWS_MAX = 20_000
 TABLE_BYTES_MAX = 4 << 20
+# Stands in the name of whatever a documented relation is made of.
+INTERNAL = "__"
 _INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
 
 

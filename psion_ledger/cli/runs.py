@@ -123,12 +123,13 @@ def runs(ledger: Ledger = LEDGER, despite_damage: DespiteDamage = False, format:
     """List the runs of a ledger, latest first; of one that is damaged it says that alone, and ends with 3."""
     from psion_ledger.log import run_ids
     from psion_ledger.report import machine, show
+    from psion_ledger.report.rows import print_rows
 
     rows = [show.run_line(ledger, run_id, despite_damage=despite_damage) for run_id in run_ids(ledger)]
     if format == "json":
         print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
     elif rows:
-        show.print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
+        print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
     else:
         say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
     return 3 if any(row["steps"] is None for row in rows) else 0
@@ -164,26 +165,35 @@ def query(
         typer.Argument(metavar="SQL|@name", help="One SELECT, or a named report; lists what there is without."),
     ] = None,
     format: RowFormat = "table",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Print at most this many rows; 1,000 for a table, all for JSON and CSV."),
+    ] = None,
     as_of: AsOf = None,
     despite_damage: DespiteDamage = False,
     ledger: Ledger = LEDGER,
 ) -> int:
     """Ask one SELECT of the verified record; it reads, and can do nothing else."""
-    from psion_ledger.report import machine, show
+    from psion_ledger.report import machine
+    from psion_ledger.report import rows as printing
 
-    with opened(ledger, run, as_of, despite_damage=despite_damage) as record:
+    with opened(ledger, run, as_of, despite_damage=despite_damage) as record, phase("asking"):
         if sql is None:
-            show.print_rows(["name", "what it holds"], show.relation_lines())
+            printing.print_rows(["name", "what it holds"], printing.relation_lines())
             return 0
-        relation = record.sql(show.named_query(sql[1:]) if sql.startswith("@") else sql)
+        relation = record.sql(printing.named_query(sql[1:]) if sql.startswith("@") else sql)
         names, rows = list(relation.columns), relation.fetchall()
+    shown = limit or (printing.ROWS_SHOWN_MAX if format == "table" else len(rows))
+    if len(rows) > shown:
+        say(f"the first {shown:,} of {len(rows):,} rows: --limit prints more")
+        rows = rows[:shown]
     if format == "json":
         values = [dict(zip(names, row, strict=True)) for row in rows]
         print(machine.document("psion_ledger.rows.v1", {"rows": values}))
     elif format == "csv":
         sys.stdout.write(machine.csv_text(names, rows))
     else:
-        show.print_rows(names, [list(row) for row in rows])
+        printing.print_rows(names, rows)
     return 0
 
 
@@ -228,14 +238,15 @@ def replay(
 def laws(format: DocumentFormat = "rich") -> int:
     """List the laws by family, with what each promises."""
     from psion_ledger import catalog
-    from psion_ledger.report import machine, show
+    from psion_ledger.report import machine
+    from psion_ledger.report.rows import print_rows
 
     names = ("name", "family", "level", "over", "law")
     rows = [{name: law.header[name] for name in names} for law in catalog.laws()]
     if format == "json":
         print(machine.document("psion_ledger.laws.v1", {"laws": rows}))
     else:
-        show.print_rows(["family", "law", "it promises"], [[r["family"], r["name"], r["law"]] for r in rows])
+        print_rows(["family", "law", "it promises"], [[r["family"], r["name"], r["law"]] for r in rows])
     return 0
 
 

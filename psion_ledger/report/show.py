@@ -7,15 +7,14 @@ from rich.padding import Padding
 from rich.table import Table
 
 from psion_ledger import catalog, heads
-from psion_ledger.errors import Damaged, LedgerError, QueryRefused
-from psion_ledger.events import KINDS
+from psion_ledger.errors import Damaged, LedgerError
 from psion_ledger.fsck import Checked
 from psion_ledger.ledger import Run, open_run
 from psion_ledger.replay import Replay
+from psion_ledger.report import rows as printing
 from psion_ledger.report.documents import Check
 from psion_ledger.report.escape import plain
 from psion_ledger.report.facts import report_rows
-from psion_ledger.report.machine import jsonable
 from psion_ledger.report.terminal import console, text
 
 FINDINGS_SHOWN = 100
@@ -43,44 +42,6 @@ def run_line(ledger: Path, run_id: str, *, despite_damage: bool = False) -> dict
         "attempts": attempts,
         "entries": entries,
     }
-
-
-def print_rows(names: list[str], rows: list[list[Any]]) -> None:
-    """A plain table; the terminal folds what is too long."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in names:
-        table.add_column(text(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(text(_shown(value)) for value in row))
-    console().print(table)
-
-
-def _shown(value: Any) -> str:
-    flat = jsonable(value)
-    if flat is None:
-        return "-"
-    return str(flat)
-
-
-def named_query(name: str) -> str:
-    """The SQL of a report query; raises QueryRefused for a name that there is not."""
-    known = {query.name: query.sql for query in catalog.load("reports")}
-    if name not in known:
-        raise QueryRefused(f"no report @{name}; there is {', '.join('@' + known_name for known_name in sorted(known))}")
-    return known[name]
-
-
-def relation_lines() -> list[list[str]]:
-    """What `query` can read: reports, views, event kinds."""
-    reports = [[f"@{q.name}", q.header["about"]] for q in catalog.load("reports")]
-    views = sorted([view.name, view.header["about"]] for view in catalog.views())
-    kinds = [[kind, f"every {kind} event, as recorded"] for kind in KINDS]
-    return [
-        *reports,
-        *views,
-        *kinds,
-        ["sequence_index", "the sequences: split, family, tokens, digest, documents"],
-    ]
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -113,7 +74,7 @@ def print_run(run: Run) -> None:
     out = console()
     out.print(text(f"run {known['run_id']}: {known['entries']} manifest entries, head {known['head'][:16]}", "bold"))
     for name, value in known["summary"].items():
-        out.print(text(f"  {name:<18} {_shown(value)}"))
+        out.print(text(f"  {name:<18} {printing.shown(value)}"))
     for title in ("contracts", "splits", "streams", "checkpoints"):
         out.print()
         out.print(text(title, "bold"))
@@ -129,7 +90,7 @@ def print_run(run: Run) -> None:
 
 
 def _brief(value: Any) -> str:
-    shown = f"{value:.4f}" if isinstance(value, float) else _shown(value)
+    shown = f"{value:.4f}" if isinstance(value, float) else printing.shown(value)
     return shown[:16] if len(shown) == 64 else shown
 
 
@@ -190,7 +151,7 @@ def print_proof(found: heads.Checked, proven: heads.Statement | None, findings: 
     if proven is not None:
         out.print(text(f"  proves: {_proven(proven)}"))
         for name, value in ({} if proven.event is None else proven.event["fields"]).items():
-            out.print(text(f"    {name} {_shown(value)}"))
+            out.print(text(f"    {name} {printing.shown(value)}"))
     for finding in findings:
         out.print(text(f"{finding.pointer}  {finding.code}", "bold"))
         out.print(text(f"  expected {finding.expected}"))

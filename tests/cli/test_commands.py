@@ -33,7 +33,7 @@ def test_audit_without_artifacts_is_accounted_and_says_what_is_not_at_hand(tmp_p
         path.chmod(0o700)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert "PASS   level accounted, 56 of 62 laws held   run fixture" in lines[1]
+    assert lines[1].split()[1:5] == ["PASS", "level", "accounted,", str(len(list(catalog.laws())) - 6)]
     assert lines[-2].startswith("PASS  level accounted, ")
     # Artifacts were given and are not there: they are not asked for again.
     assert not any("--artifacts DIR" in line for line in lines)
