@@ -28,6 +28,7 @@ from trainer.config import (
     Settings,
     new_settings,
     parse_command,
+    refuse_batch_beyond,
     refuse_disagreeing_flags,
 )
 
@@ -100,6 +101,10 @@ def main(arguments: list[str]) -> int:
 
 def run(command: Command) -> int:
     """One attempt, and the report when it completes the run; returns the exit code."""
+    if command.resume is None:
+        # Before anything is loaded or read: a mistake in a flag is told at once.
+        new_settings(command.flags, world_size=int(os.environ.get("WORLD_SIZE", "1")), threads=1)
+    say("loading")
     from trainer import emit
     from trainer.environment import World
 
@@ -113,8 +118,13 @@ def run(command: Command) -> int:
                 return 128 + stop.signal if stop.signal else 0
         if world.rank > 0:
             return 0
+        say("auditing")
         exit_code = emit.audit(began.run, command.artifacts, command.artifacts / command.run_id / "corpus")
-        print(command.run_id, flush=True)
+        try:
+            print(command.run_id, flush=True)
+        except BrokenPipeError:
+            # Whoever read has gone (`| head`): the run is finished all the same.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_code
     finally:
         world.leave()
@@ -165,9 +175,15 @@ def prepare(settings: Settings, run_id: str, artifacts: Path) -> tuple[dict[str,
 
     from trainer import corpus, emit, promises, tokenizer
 
+    say("reading the text")
     documents = corpus.load_documents(settings.corpus)
+    bytes_total = sum(len(document.text.encode()) for document in documents if document.split == "train")
+    # A token is a byte at least.
+    refuse_batch_beyond(settings, bytes_total // settings.context)
+    say(f"tokenizing {bytes_total / 1e6:.1f} MB")
     encoder = tokenizer.train_tokenizer(documents, settings.vocab)
     packed = tokenizer.pack(documents, encoder, settings.context)
+    refuse_batch_beyond(settings, sum(len(group.parts) for group in packed if group.split == "train"))
     shards, tokenizer_sha256 = tokenizer.write_shards(artifacts / "corpus", packed, encoder)
     index = tokenizer.sequence_index(packed)
     vocab = encoder.get_vocab_size()
@@ -206,6 +222,7 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
                 recorder.attempt_started(world.size, began.settings.micro_steps, past.checkpoint)
             with stop.listening():
                 artifacts = command.artifacts / command.run_id
+                say("building the model")
                 training = build(began.documents, began.settings, world, recorder, artifacts)
                 last = train(training, past.checkpoint, stop)
             if last is None:
@@ -217,7 +234,7 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
                 recorder.writer.close()
             world.gathered("every other stream has ended")
         if world.rank == 0:
-            emit.complete(recorder, past, command.artifacts / command.run_id / "corpus")
+            emit.complete(recorder, past, command.artifacts / command.run_id / "corpus", say)
     return True
 
 
@@ -241,9 +258,10 @@ def resume_command(command: Command) -> str:
 
 
 def say(line: str) -> None:
-    """Talk, from rank 0 alone."""
+    """Talk, from rank 0 alone. It may quote a ledger, whose strings a terminal must not obey."""
     if os.environ.get("RANK", "0") == "0":
-        print(line, file=sys.stderr, flush=True)
+        shown = line if line.isascii() and line.isprintable() else ascii(line)[1:-1]
+        print(shown, file=sys.stderr, flush=True)
 
 
 def failed(what: object, exit_code: int) -> int:

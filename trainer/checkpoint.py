@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,16 +128,29 @@ def load(
 
     Raises Damaged when a file is missing or is not what the ledger says.
     """
-    contents = {Path(path).name: _read(artifacts / path, sha256) for path, _, sha256 in recorded.files}
+    contents = {Path(path).name: _read(artifacts, path, sha256) for path, _, sha256 in recorded.files}
+    needed = (WEIGHTS_FILE, OPTIMIZER_FILE, f"rng-{rank:05}.safetensors")
+    if missing := [name for name in needed if name not in contents]:
+        raise Damaged(f"checkpoint {recorded.checkpoint_id}: its record lists no {', '.join(missing)}")
     model.load_state_dict(safetensors.torch.load(contents[WEIGHTS_FILE]))
     _restore_optimizer(model, optimizer, safetensors.torch.load(contents[OPTIMIZER_FILE]))
     set_rng_state(safetensors.torch.load(contents[f"rng-{rank:05}.safetensors"]))
     return hashlib.sha256(contents[WEIGHTS_FILE]).digest()
 
 
-def _read(path: Path, sha256: bytes) -> bytes:
+def _read(artifacts: Path, recorded: str, sha256: bytes) -> bytes:
+    """A file of the run's own folder. What a record names outside of it, or behind a link, is not opened."""
+    parts = Path(recorded).parts
+    folders = [artifacts.joinpath(*parts[:depth]) for depth in range(1, len(parts))]
+    if not parts or Path(recorded).is_absolute() or ".." in parts or any(map(Path.is_symlink, folders)):
+        raise Damaged(f"the ledger names {recorded!r}, which is no plain path below {artifacts}; nothing was read")
+    path = artifacts / recorded
     try:
-        data = path.read_bytes()
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise Damaged(f"{path} is no regular file; restore it")
+            data = file.read()
     except OSError as error:
         raise Damaged(f"{path}: {error.strerror}; name the run's artifacts with --artifacts DIR") from None
     if (found := hashlib.sha256(data).digest()) != sha256:

@@ -65,9 +65,14 @@ class Settings:
 
     @classmethod
     def from_pairs(cls, pairs: list[tuple[str, str]]) -> "Settings":
-        """The inverse of `pairs`."""
+        """The inverse of `pairs`. Raises Damaged for settings that no such trainer recorded."""
         kinds = get_type_hints(cls)
-        return cls(**{name: kinds[name](value) for name, value in pairs})
+        try:
+            return cls(**{name: kinds[name](value) for name, value in pairs})
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(
+                f"the recorded settings are not this trainer's: {error}; resume with the version that began the run"
+            ) from error
 
 
 ANCHORS = {
@@ -154,6 +159,15 @@ def new_settings(flags: dict[str, Any], *, world_size: int, threads: int) -> Set
             f"{settings.micro_steps} micro steps; give --batch a multiple of {parts}"
         )
     return settings
+
+
+def refuse_batch_beyond(settings: Settings, sequences: int) -> None:
+    """Raises BadInput for a batch that is larger than all the text to train on."""
+    if settings.batch > sequences:
+        raise BadInput(
+            f"a batch of {settings.batch:,} sequences of {settings.context:,} tokens is more than the text holds "
+            f"(at most {sequences:,} sequences); give --batch less, or more text"
+        )
 
 
 def refuse_disagreeing_flags(run_id: str, flags: dict[str, Any], recorded: Settings) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -159,10 +159,8 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
     folder = log.find_run(ledger, run_id)
     log.refuse_if_live(folder)
     log.seal_in_child(folder)
-    record = read(folder)
-    if broken := [file.path for file in record.files if not file.holds]:
-        raise CannotDecide(f"run {run_id}: {broken[0]} is missing or damaged; restore it, then resume the run")
-    with Run(record) as run:
+    with Run(read(folder)) as run:
+        run.require_whole()
         run.relate(["verification_passes", "progress"])
 
         def first(query: str) -> Any:
@@ -387,18 +385,21 @@ class Recorder:
 # ---- The end of a run ----
 
 
-def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
-    """What is left after the promotion: dry replays, receipt, completion, finish; each on sealed events.
+def complete(recorder: Recorder, past: Past, corpus: Path, say: Callable[[str], None]) -> None:
+    """The rest after the promotion: dry replays, receipt, completion, finish; each on sealed events. Each is announced.
 
     A replay that differs ends it there: such a run gets no receipt, and the audit that follows says why.
     """
     if not past.stage_completed:
+        say("sealing")
         recorder.writer.rotate()
         log.seal_in_child(recorder.run)
+        say("replaying order and content")
         equal = [_replay_in_child(recorder.run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
         log.seal_in_child(recorder.run)
         if not all(equal):
             return
+        say("deriving the receipt")
         if not past.receipt_recorded:
             record_receipt(recorder.run, recorder.writer)
         complete_stage(recorder.run, recorder.writer)

@@ -78,8 +78,7 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
             say(f"psion-ledger: {error}")
             code = error.exit_code
         except BrokenPipeError:
-            # The reader has gone; what is left in the buffer must not fail a second time at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_stdout()
             code = 3
         except KeyboardInterrupt:
             say("psion-ledger: interrupted")
@@ -92,6 +91,20 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         raise typer.Exit(code)
 
     return run
+
+
+def _forget_stdout() -> None:
+    """The reader has gone; what is left in the buffer must not fail a second time at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """For a report beside a verdict: `| head` takes a part of it, and the verdict is the exit code's."""
+    try:
+        yield
+    except BrokenPipeError:
+        _forget_stdout()
 
 
 def opened(ledger: Path, run_id: str | None, as_of: int | None = None, *, despite_damage: bool = False) -> "Run":

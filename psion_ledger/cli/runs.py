@@ -28,6 +28,7 @@ from psion_ledger.cli.app import (
     opened,
     phase,
     read_file,
+    reader_may_leave,
     say,
     to_judge,
 )
@@ -99,7 +100,9 @@ def audit(
             return found.exit_code
         known = None if found.damaged or select else facts.gather(record, found, auditing.commands(record, artifacts))
     if placed is None:
-        terminal.show_audit(terminal.console(), found, known)
+        with reader_may_leave():
+            terminal.show_audit(terminal.console(), found, known)
+            sys.stdout.flush()
     else:
         shown = io.StringIO()
         terminal.show_audit(terminal.console(shown), found, known)

@@ -28,7 +28,7 @@ select c.run_id, c.stage_id, c.stage_kind, c.model_id, c.model_descriptor_digest
   g.devices,
   (select count(distinct step) from train_steps) as steps,
   (select sum(tokens) from family_consumption) as tokens,
-  (select coalesce(cast(sum(try_cast(step_ms as decimal(18, 3))) as double) / nullif(count(try_cast(step_ms as decimal(18, 3))), 0), 0)
+  (select coalesce(try_cast(sum(try_cast(step_ms as decimal(18, 3))) as double) / nullif(count(try_cast(step_ms as decimal(18, 3))), 0), 0)
     from train_steps where rank = 0) as step_ms_mean
 from stage_config as c
 left join tokenized_corpus as k on true

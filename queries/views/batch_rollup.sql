@@ -7,7 +7,7 @@ select b.step, min(b.attempt) as attempt, count(*) as batches, count(distinct b.
   sum(b.end_position - b.first_position) as positions,
   sum(len(b.sequence_ids)) as sequences, sum(b.tokens) as tokens,
   sum(coalesce(list_sum(list_transform(b.family_tokens, lambda f: f.tokens)), 0)) as family_tokens,
-  count(*) filter ((b.first_position - (b.step - 1) * p.global_batch_sequences)
+  count(*) filter ((b.first_position - (b.step - 1)::hugeint * p.global_batch_sequences)
     % nullif(b.end_position - b.first_position, 0) is distinct from 0) as misaligned,
   min(b.seq) filter (b.rank = 0) as seq, min(b.stream) as stream
 from drawn_batches as b

@@ -7,5 +7,5 @@ select row_number() over (order by key, source_family_id) - 1 as slot, source_fa
 from (
   select w.source_family_id, w.sampling_weight_bps, k.draw_in_cycle,
     (2 * k.draw_in_cycle + 1)::double / (2 * w.sampling_weight_bps) as key
-  from family_weights as w, unnest(range(w.sampling_weight_bps)) as k (draw_in_cycle)
+  from family_weights as w, unnest(range(least(w.sampling_weight_bps, 10000))) as k (draw_in_cycle)
 )

@@ -1,7 +1,7 @@
 -- name: family_consumption
 -- about: What training consumed of each family, from the batches' own token counts.
 -- materialise: true
-select f.source_family_id, cast(sum(f.tokens) as bigint) as tokens
+select f.source_family_id, try_cast(sum(f.tokens) as bigint) as tokens
 from (
   select unnest(b.family_tokens, recursive := true)
   from train_batches as b

@@ -3,7 +3,7 @@
 -- materialise: true
 select split_name, source_family_id, min(sequence_id) as first_sequence_id, max(sequence_id) + 1 as end_sequence_id,
   count(*) as sequences, count(distinct sequence_id) as sequences_distinct, count(token_sha256) as digests,
-  cast(sum(tokens) as bigint) as tokens,
-  cast(sum(list_sum(list_transform(documents, lambda d: d.tokens))) as bigint) as document_tokens
+  try_cast(sum(tokens) as bigint) as tokens,
+  try_cast(sum(list_sum(list_transform(documents, lambda d: d.tokens))) as bigint) as document_tokens
 from sequence_index
 group by split_name, source_family_id

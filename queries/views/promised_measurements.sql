@@ -9,7 +9,7 @@ from (
 cross join evaluation_sets as s
 cross join progress as r
 left join (
-  select e.split_name, e.source_family_id, cast(sum(i.tokens - 1) as bigint) as target_tokens
+  select e.split_name, e.source_family_id, try_cast(sum(i.tokens - 1) as bigint) as target_tokens
   from evaluation_sets as e
   join sequence_index as i on i.sequence_id >= e.first_sequence_id and i.sequence_id < e.end_sequence_id
   group by e.split_name, e.source_family_id

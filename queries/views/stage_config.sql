@@ -13,6 +13,6 @@ select document ->> '$.run_id' as run_id,
   document ->> '$.objective_config.objective_kind' as objective_kind,
   document ->> '$.objective_config.tokenizer_binding_digest' as objective_tokenizer_binding_digest,
   document ->> '$.objective_config.dataset_identity' as objective_dataset_identity,
-  cast(document ->> '$.objective_config.max_context_tokens' as bigint) as max_context_tokens,
+  try_cast(document ->> '$.objective_config.max_context_tokens' as bigint) as max_context_tokens,
   stream, seq
 from contracts where role = 'stage_config'
