@@ -147,9 +147,10 @@ def _read(artifacts: Path, recorded: str, sha256: bytes) -> bytes:
     path = artifacts / recorded
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise Damaged(f"{path} is no regular file; restore it")
         with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise Damaged(f"{path} is no regular file; restore it")
             data = file.read()
     except OSError as error:
         raise Damaged(f"{path}: {error.strerror}; name the run's artifacts with --artifacts DIR") from None

@@ -81,6 +81,7 @@ def audit(
     """Check every law over a run, and say how far its evidence carries."""
     from psion_ledger import audit as auditing
     from psion_ledger.report import facts, terminal
+    from psion_ledger.report.escape import json_safe
 
     placed = Placed.at(output, expect_head, key)
     kept = _kept(expect_head, key)
@@ -96,7 +97,7 @@ def audit(
                 deep=deep,
             )
         if format == "json":
-            write_out(auditing.to_json(found).decode(), placed)
+            write_out(json_safe(auditing.to_json(found).decode()), placed)
             return found.exit_code
         known = None if found.damaged or select else facts.gather(record, found, auditing.commands(record, artifacts))
     if placed is None:

@@ -70,10 +70,11 @@ def measure(
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
             return None, None
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        return None, None
     with os.fdopen(fd, "rb", buffering=0) as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            return None, None
         if bytes_expected is not None and status.st_size != bytes_expected:
             return status.st_size, f"a file of {status.st_size} bytes"
         if status.st_size > bytes_max:

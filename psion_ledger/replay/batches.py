@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pyarrow as pa
 
 from psion_ledger import events
 from psion_ledger.contracts import Contracts, TokenizedCorpus
-from psion_ledger.digest import canonical_json, sha256, sha256_file
+from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
+from psion_ledger.log import files
 from psion_ledger.replay.order import Order
 
 CHUNK_POSITIONS = 1 << 16
+HELD_BYTES_MAX = 256 << 20
+Tokens = bytes | mmap.mmap
 
 
 def declared_corpus_digest(corpus: TokenizedCorpus) -> bytes:
@@ -23,7 +27,7 @@ def declared_corpus_digest(corpus: TokenizedCorpus) -> bytes:
 
 
 class Shards:
-    """The token shards of a corpus, hashed against their contract and memory-mapped. Close it."""
+    """The token shards of a corpus, hashed against their contract. Close it."""
 
     def __init__(self, contracts: Contracts, folder: Path) -> None:
         plan, corpus = contracts.sampling_plan, contracts.tokenized_corpus
@@ -31,7 +35,8 @@ class Shards:
         self._type = pa.uint16() if plan.token_dtype == "uint16" else pa.uint32()
         self._width = self._type.bit_width // 8
         self._maps: list[mmap.mmap] = []
-        self._starts: list[tuple[int, int, mmap.mmap]] = []
+        self._starts: list[tuple[int, int, Tokens]] = []
+        self._held_bytes = 0
         shards = {shard.shard_id: shard for shard in corpus.shards}
         for family in plan.families:
             first = family.first_sequence_id
@@ -42,18 +47,28 @@ class Shards:
                 first += shard.sequence_count
         self._families = [(f.first_sequence_id, f.end_sequence_id, f.source_family_id) for f in plan.families]
 
-    def _open(self, path: Path, digest: str) -> mmap.mmap:
-        if not path.is_file():
+    def _open(self, path: Path, digest: str) -> Tokens:
+        """The bytes of a shard, opened once: as long as they fit, the very bytes that were hashed, in memory. Larger
+        corpora are mapped, and who can write to them meanwhile can change what is read."""
+        try:
+            fd = files.open_regular(path)
+        except FileNotFoundError:
             raise CannotDecide(
                 f"the corpus is not at hand: {path} is missing; pass the folder of its shards with --corpus"
-            )
-        actual = f"sha256:{sha256_file(path).hex()}"
+            ) from None
+        with os.fdopen(fd, "rb") as file:
+            size = os.fstat(fd).st_size
+            self._held_bytes += size
+            data: Tokens
+            if self._held_bytes <= HELD_BYTES_MAX or size == 0:
+                data = file.read()
+            else:
+                data = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+                self._maps.append(data)
+        actual = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if actual != digest:
             raise CannotDecide(f"{path} is not the shard that the contracts name: it has {actual}, they name {digest}")
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._maps.append(mapped)
-        return mapped
+        return data
 
     def content(self, sequence_ids: list[int]) -> tuple[list[events.FamilyTokens], int, bytes]:
         """Tokens of each family (sorted), their total, and the sha256 of the ids as little-endian uint32."""
