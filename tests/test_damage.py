@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from psion_ledger import heads, log, open_run
+from psion_ledger import heads, log, open_run, relations
 from psion_ledger.cli import app
 from psion_ledger.contracts import Contracts
 from psion_ledger.errors import CannotDecide
@@ -188,3 +188,29 @@ def test_only_a_kept_head_can_tell_the_newest_entries_apart(tmp_path: Path, orig
         assert opened.faults == []
         assert heads.Tree(opened.record.manifest.leaf_hashes).root(size - 1) != root
     assert log.find_run(folder / "ledger", RUN_ID) == run
+
+
+def test_a_scan_reads_no_byte_that_was_not_hashed(
+    tmp_path: Path, originals: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relations that are scanned, as large ones are: the file changes after the views were made and before the scan,
+    and again between two scans."""
+    monkeypatch.setattr(relations, "TABLE_ROWS_MAX", -1)
+    folder = tmp_path / "scanned"
+    shutil.copytree(originals[0], folder)
+    path = sorted((folder / "ledger" / RUN_ID).glob(FILES["step_completed"]))[0]
+    whole = path.read_bytes()
+    count = "select count(*), sum(loss_nats) from step_completed"
+    with open_run(folder / "ledger", RUN_ID) as run:
+        before = run.sql(count).fetchall()
+        assert run.con.sql(count).fetchall() == before
+        one_bit(path, folder)
+        for _ in range(2):
+            with pytest.raises(CannotDecide) as refused:
+                run.sql(count)
+            assert path.name in str(refused.value)
+        with pytest.raises(CannotDecide):
+            run.first(count)
+    path.write_bytes(whole)
+    with open_run(folder / "ledger", RUN_ID) as run:
+        assert run.sql(count).fetchall() == before

@@ -40,17 +40,26 @@ def test_the_readme_s_commands_work(tmp_path: Path) -> None:
         script = tmp_path / ".venv" / "bin" / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
-    lines = [line for block in blocks("sh") for line in block.splitlines() if re.match(r"\.venv/bin/|openssl ", line)]
-    assert len(lines) == 18
+    lines = [
+        line for block in blocks("sh") for line in block.splitlines() if re.match(r"\.venv/bin/|openssl |mkdir ", line)
+    ]
+    assert len(lines) == 19
+    before = _contents(tmp_path / "fixtures")
     for line in lines:
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert (done.returncode, bool(done.stdout or "-o" in line or ">" in line)) == (0, True), (
+        assert (done.returncode, bool(done.stdout or "-o" in line or "mkdir" in line)) == (0, True), (
             line,
             done.stderr,
         )
     for source in blocks("python"):
         done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
+    # They work on a copy: nothing that is tracked changes.
+    assert _contents(tmp_path / "fixtures") == before
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_ci_calls_the_readme_s_test_command() -> None:

@@ -88,7 +88,7 @@ def create_run(ledger: Path, run_id: str) -> Path:
 def find_run(ledger: Path, run_id: str) -> Path:
     run = ledger / check_run_id(run_id)
     if not _is_regular(run / "CLAIM"):
-        if os.path.lexists(run / "CLAIM") or (run / "manifest").is_dir():
+        if os.path.lexists(run / "CLAIM") or _has_entries(run):
             raise Unreadable(f"{run / 'CLAIM'}: missing, or not a regular file; restore it from a copy")
         raise NoSuchRun(f"no run {run_id} in {ledger}: `psion-ledger runs --ledger {ledger}` lists what is there")
     return run
@@ -102,8 +102,7 @@ def run_ids(ledger: Path) -> list[str]:
         return []
     except OSError as error:
         raise Unreadable(f"{ledger}: cannot be read: {error.strerror}") from error
-    parts = ("CLAIM", "manifest")
-    claimed = [name for name in names if any(os.path.lexists(ledger / name / part) for part in parts)]
+    claimed = [name for name in names if os.path.lexists(ledger / name / "CLAIM") or _has_entries(ledger / name)]
     return sorted(claimed, key=lambda name: (-_created_at_ns(ledger / name), name))
 
 
@@ -112,6 +111,10 @@ def _created_at_ns(run: Path) -> int:
         return read_claim(run)[0].created_at_ns
     except LedgerError:
         return 0
+
+
+def _has_entries(run: Path) -> bool:
+    return any((run / "manifest").glob("*.json"))
 
 
 def _is_regular(path: Path) -> bool:

@@ -81,9 +81,10 @@ def test_a_mistake_gets_one_line(
     assert main([*arguments, *place.folders]) == exit_code
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("python -m trainer: ")
-    assert line in err
-    assert err.count("\n") == 1
+    *phases, told = err.splitlines()
+    assert told.startswith("python -m trainer: ")
+    assert line in told
+    assert phases in ([], ["loading"], ["loading", "reading the text"])
     assert not place.ledger.exists()
     assert not place.artifacts.exists()
 
@@ -123,7 +124,7 @@ def test_a_damaged_record_is_not_resumed(place: Place, capfd: pytest.CaptureFixt
     segment.unlink()
     capfd.readouterr()
     assert main(place.resume("r")) == 3
-    assert f"{segment.name} is missing or damaged; restore it, then resume the run" in capfd.readouterr().err
+    assert f"{segment.name} is damaged: " in capfd.readouterr().err
 
 
 @pytest.mark.slow
