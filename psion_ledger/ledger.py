@@ -59,7 +59,7 @@ class Run:
         with self.reading():
             return relations.connect(self.record, self._source)
 
-    @functools.cached_property
+    @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """For built-in queries alone: nothing keeps it from writing. Views come with `relate`. Raises Damaged."""
         self.require_whole()
@@ -80,7 +80,9 @@ class Run:
         ]  # fmt: skip
 
     def require_whole(self) -> None:
-        """Raise Damaged, naming the first file, when an answer could not rest on the record."""
+        """Raise Damaged, naming the first file, when an answer could not rest on the record. A file that was seen to
+        have changed meanwhile ends all answers."""
+        self._refuse_if_damaged(None)
         if not self.despite_damage:
             for fault in self.faults:
                 raise Damaged(self.run_id, fault.file, fault.reason)
@@ -141,6 +143,7 @@ class Run:
         """
         with self.reading():
             con = self._sandbox
+        self.require_whole()
         try:
             statements = con.extract_statements(query.encode().decode())
         except (duckdb.Error, UnicodeError) as error:
@@ -196,7 +199,6 @@ class Run:
         )
 
     def close(self) -> None:
-        self.__dict__.pop("con", None)
         if "_connection" in self.__dict__:
             self.__dict__.pop("_connection")[0].close()
         if "_sandbox" in self.__dict__:

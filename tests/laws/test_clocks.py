@@ -27,7 +27,9 @@ CLOCKS: dict[str, Callable[[int], int]] = {
 CLOCK_COLUMN = re.compile(r"\b\w*_at_(?:ns|ms)\b")
 
 
-@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize(
+    "name", ["backwards", *(pytest.param(name, marks=pytest.mark.slow) for name in CLOCKS if name != "backwards")]
+)
 def test_a_wrong_clock_changes_no_verdict(
     name: str, tmp_path: Path, contracts: Contracts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
