@@ -51,7 +51,7 @@ def tables(run: Path, promised: Sequence[Promised]) -> pa.Table:
 class VerifiedFiles(pafs.FileSystemHandler):  # type: ignore[misc]
     """A file system that holds the promised files of a run and no other; every opening is hashed.
 
-    Whoever scans it gets an error of his own library; `damage` keeps the one that tells why.
+    A damaged file is opened as an empty one, which no Parquet reader takes; `damage` keeps the error that tells why.
     """
 
     def __init__(self, run: Path) -> None:
@@ -73,7 +73,9 @@ class VerifiedFiles(pafs.FileSystemHandler):  # type: ignore[misc]
             return pa.BufferReader(read(self._run, self._promised[path]))
         except LedgerError as error:
             self.damage = error
-            raise OSError(str(error)) from error
+            # Nothing is raised in a thread of Arrow: it would wait for the interpreter with a lock that a scan waits
+            # for. Arrow refuses an empty file by itself, and the reader of the scan asks for `damage`.
+            return pa.BufferReader(b"")
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
         return self.open_input_file(path)
