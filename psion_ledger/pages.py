@@ -66,7 +66,7 @@ PROMISES = (
     ),
     Promise(
         title="Checkpoint lineage",
-        says="Checkpoints descend from one root, each durable before it is named, and the promoted one is the state "
+        says="Checkpoints descend from one root, each written before it is named, and the promoted one is the state "
         "after the last promised step; a resumed attempt went on from a checkpoint as it was written.",
         laws=(
             "one_root_checkpoint", "checkpoint_parents_are_earlier", "checkpoint_ids_are_unique",
@@ -158,11 +158,11 @@ def _cell(text: str) -> str:
 
 def commands() -> str:
     """The README's list of commands."""
-    from psion_ledger.cli import app, custody
+    from psion_ledger.cli import app, proofs
 
     lines = [COMMANDS_BEGIN, "", "| command | what it does |", "|---|---|"]
     every = [("", command) for command in app.registered_commands]
-    for group, command in [*every, *(("prove ", command) for command in custody.prove.registered_commands)]:
+    for group, command in [*every, *(("prove ", command) for command in proofs.prove.registered_commands)]:
         assert command.callback is not None, "a registered command has its function"
         name = f"psion-ledger {group}{command.callback.__name__}"
         lines.append(f"| `{name}` | {(command.callback.__doc__ or '').strip()} |")

@@ -1,6 +1,6 @@
 -- name: pretrain_stage_receipt
 -- about: What the pretrain stage receipt says, one row; the digests over it are computed where the document is written.
---   Step times that are no finite number of milliseconds are left out of their mean.
+--   Step times that are negative, or no finite number of milliseconds, are left out of their mean (0 without any).
 -- derivation: 1
 select c.run_id, c.stage_id, c.stage_kind, c.model_id, c.model_descriptor_digest, c.tokenizer_binding_digest,
   c.dataset_identity, c.sampling_policy_id, c.sampling_policy_version, c.objective_config,
@@ -28,8 +28,8 @@ select c.run_id, c.stage_id, c.stage_kind, c.model_id, c.model_descriptor_digest
   g.devices,
   (select count(distinct step) from train_steps) as steps,
   (select sum(tokens) from family_consumption) as tokens,
-  (select coalesce(try_cast(sum(try_cast(step_ms as decimal(18, 3))) as double) / nullif(count(try_cast(step_ms as decimal(18, 3))), 0), 0)
-    from train_steps where rank = 0) as step_ms_mean
+  (select coalesce(try_cast(sum(ms) as double) / nullif(count(ms), 0), 0)
+    from (select try_cast(step_ms as decimal(18, 3)) as ms from train_steps where rank = 0 and step_ms >= 0)) as step_ms_mean
 from stage_config as c
 left join tokenized_corpus as k on true
 left join (

@@ -87,17 +87,13 @@ def test_a_checkpoint_without_a_step() -> None:
 
 @pytest.mark.parametrize("later", [0, 1])
 def test_a_base_that_is_not_older_than_what_was_promoted(later: int) -> None:
-    """By step, by start, by durability; equal is not older."""
+    """By step, and equal is not older; by no clock, which may have been wrong."""
     assert DURABLE is not None
     changes: Changes = {f"{BASE}/step": 40 + later}
     step = ("BaseNotOlder", f"{AT}{BASE}/step", "before 40", str(40 + later))
     assert accepted_with(resealed(changes)) == [step]
     changes |= {f"{BASE}/started_at_ms": STARTED + later, f"{BASE}/durable_at_ms": DURABLE + later}
-    assert accepted_with(resealed(changes)) == [
-        step,
-        ("BaseNotOlder", f"{AT}{BASE}/started_at_ms", f"before {STARTED}", str(STARTED + later)),
-        ("BaseNotOlder", f"{AT}{BASE}/durable_at_ms", f"before {DURABLE}", str(DURABLE + later)),
-    ]
+    assert accepted_with(resealed(changes)) == [step]
 
 
 def test_a_base_that_is_what_was_promoted() -> None:

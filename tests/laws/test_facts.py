@@ -1,7 +1,12 @@
-"""Facts of any value are facts: laws speak of them, and no value turns a verdict into "cannot decide"."""
+"""Facts of any value are facts: laws speak of them, and no value turns a verdict into "cannot decide".
+
+Generated: every field of every kind of event, in lists and structs too, at the edges of its type; every value of every
+contract's document; and the sequence index. All of it is written by the real writer.
+"""
 
 import math
-from collections.abc import Iterator
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,119 +16,190 @@ import pytest
 from psion_ledger import events
 from psion_ledger.audit import Audit, audit
 from psion_ledger.contracts import Contracts
-from psion_ledger.errors import EventRefused
+from psion_ledger.digest import sha256
+from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
+from psion_ledger.log import Writer
+from psion_ledger.receipts import derive_receipt
 from psion_ledger.record import read
-from tests.ledgers import RANK0, Script, close, good_run, seal, write_ledger
+from tests.laws.extremes import Change, changed, of_documents, of_events, rare_run, wrong
+from tests.ledgers import (
+    Script,
+    edited,
+    good_run,
+    index_rows,
+    inserted,
+    real_contracts,
+    record,
+    trained_run,
+    write_ledger,
+)
 
-EXTREMES: dict[type, list[Any]] = {
-    float: [math.nan, math.inf, -math.inf, -0.0, 1.7e308],
-    int: [0, 2**63 - 1],
-    str: ["", "x" * 3, "\0", "{", "[1]", "null"],
-    bytes: [bytes(32)],
-    bool: [True, False],
-    list: [[]],
-    type(None): [],
-}
-# Seq is chosen by the writer; a stream's own identity is its name's.
-LEFT_OUT = {"stream_opened"}
-
-
-def changes(script: Script) -> Iterator[tuple[int, str, Any]]:
-    """Every field of the first event of each kind, with each value at the edge of its type."""
-    seen = set[str]()
-    for place, (_, event) in enumerate(script):
-        if not isinstance(event, msgspec.Struct):
-            continue
-        kind = str(event.__struct_config__.tag)
-        if kind in seen or kind in LEFT_OUT:
-            continue
-        seen.add(kind)
-        for name in event.__struct_fields__:
-            value = getattr(event, name)
-            for extreme in [*EXTREMES[type(value)], None]:
-                if extreme is not value:
-                    yield place, name, extreme
-    document = next(
-        place
-        for place, (_, event) in enumerate(script)
-        if isinstance(event, events.ContractDeclared) and event.contract_role == "sampling_plan"
-    )
-    for text in ("", "{", "[" * 500, "{}", '{"families": 3}', '{"horizon_steps": 1e400}', "\0"):
-        yield document, "document", text
+BASES: dict[str, Callable[[Contracts], Script]] = {"good": good_run, "rare": rare_run, "trained": trained_run}
+# Changes of different events in one ledger: each of them is read, and any of them may raise.
+TOGETHER = 8
+Case = tuple[str, list[Change]]
 
 
-def cases() -> list[tuple[int, str, Any]]:
-    from tests.ledgers import real_contracts
-
-    return list(changes(good_run(real_contracts())))
+def kinds_of(script: Script) -> set[str]:
+    return {str(event.__struct_config__.tag) for _, event in script if not callable(event)}
 
 
-CASES = cases()
+def cases() -> tuple[list[Case], list[Case]]:
+    """Changes of events, some at a time; and of documents, which are read as one, each by itself."""
+    contracts = real_contracts()
+    common = kinds_of(good_run(contracts))
+    rare = [c for c in of_events(rare_run(contracts)) if c.what.split(":")[0] not in common]
+    shuffled = random.Random(8)
+    found: list[Case] = []
+    for base, changes in (("good", list(of_events(good_run(contracts)))), ("rare", rare)):
+        shuffled.shuffle(changes)
+        groups: list[dict[int, Change]] = []
+        for change in changes:
+            group = next((g for g in groups if change.place not in g and len(g) < TOGETHER), None)
+            if group is None:
+                groups.append(group := {})
+            group[change.place] = change
+        found += [(base, list(group.values())) for group in groups]
+    documents: list[Case] = [("trained", [change]) for change in of_documents(trained_run(contracts))]
+    shuffled.shuffle(documents)
+    return found, documents
 
 
-def audited_with(tmp_path: Path, contracts: Contracts, case: tuple[int, str, Any], *, also_wrong: bool) -> Audit | None:
-    """The audit of a run in which one field was changed; None when the writer refuses the value."""
-    place, name, value = case
-    script = good_run(contracts)
-    stream, event = script[place]
-    assert isinstance(event, msgspec.Struct)
-    script[place] = (stream, msgspec.structs.replace(event, **{name: value}))
-    if also_wrong:
-        at = max(p for p, (_, e) in enumerate(script) if isinstance(e, events.StepCompleted))
-        stream, step = script[at]
-        assert isinstance(step, events.StepCompleted)
-        script[at] = (stream, msgspec.structs.replace(step, loss_divisor_tokens=1))
-    script += [(RANK0, close), (RANK0, seal)]
-    try:
-        folder = write_ledger(tmp_path, script, strict=False)
-    except EventRefused:
-        return None
-    with Run(read(folder)) as run:
+EVENTS, DOCUMENTS = cases()
+
+
+def shown(case: Case) -> str:
+    return "; ".join(change.what for change in case[1])
+
+
+def audited(folder: Path, script: Script) -> Audit:
+    with Run(read(write_ledger(folder, script, strict=False))) as run:
         return audit(run)
 
 
-@pytest.mark.parametrize("case", CASES[::45], ids=str)
-def test_a_sample_of_extreme_facts_is_audited(tmp_path: Path, contracts: Contracts, case: tuple[int, str, Any]) -> None:
-    """A verdict, whatever the value; and FAIL where something else is wrong."""
-    found = audited_with(tmp_path, contracts, case, also_wrong=True)
-    assert found is None or found.verdict == "FAIL"
+def audited_with(tmp_path: Path, contracts: Contracts, case: Case) -> Audit:
+    """One audit with all of a case's changes, over a ledger that is violated elsewhere."""
+    base, changes = case
+    return audited(tmp_path, changed(wrong(BASES[base](contracts)), *changes))
+
+
+@pytest.mark.parametrize("case", random.Random(8).sample(EVENTS, 2) + random.Random(8).sample(DOCUMENTS, 2), ids=shown)
+def test_a_sample_of_extreme_facts_fails_as_before(tmp_path: Path, contracts: Contracts, case: Case) -> None:
+    """A wrong divisor stays a violation, whatever else the record says."""
+    assert audited_with(tmp_path, contracts, case).verdict == "FAIL"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES[1::3], ids=str)
-def test_a_third_of_the_extreme_facts_is_audited(
-    tmp_path: Path, contracts: Contracts, case: tuple[int, str, Any]
-) -> None:
-    """All fields of all kinds are among them."""
-    found = audited_with(tmp_path, contracts, case, also_wrong=True)
-    assert found is None or found.verdict == "FAIL"
+@pytest.mark.parametrize("case", EVENTS, ids=shown)
+def test_extreme_facts_fail_as_before(tmp_path: Path, contracts: Contracts, case: Case) -> None:
+    """Every field of every kind, some events at a time."""
+    assert audited_with(tmp_path, contracts, case).verdict == "FAIL"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", DOCUMENTS[:: len(DOCUMENTS) // 80], ids=shown)
+def test_extreme_promises_fail_as_before(tmp_path: Path, contracts: Contracts, case: Case) -> None:
+    """Values of contracts, and texts that are no JSON; a seeded part of them, each by itself."""
+    assert audited_with(tmp_path, contracts, case).verdict == "FAIL"
+
+
+def test_every_kind_and_every_contract_is_tried() -> None:
+    """But for what the writer gives by itself."""
+    tried = {change.what.split(".")[0].split(":")[0] for _, changes in EVENTS for change in changes}
+    assert tried == set(KINDS)
+    assert {shown(case).split("#")[0] for case in DOCUMENTS} == {
+        "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
+    }  # fmt: skip
+
+
+# ---- Values that have broken an audit ----
+
+
+def last_batches(contracts: Contracts, **changes: Any) -> Script:
+    return edited(wrong(trained_run(contracts)), events.BatchReplayed, nth=7, **changes)
+
+
+BROKE: dict[str, Callable[[Contracts], Script]] = {
+    "a position at the end of its range": lambda c: last_batches(c, first_position=2**63 - 1, end_position=2**63 - 1),
+    "a family's tokens, ten thousand times": lambda c: last_batches(
+        c, family_tokens=[events.FamilyTokens(source_family_id="library_code", tokens=2**62)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKE)
+def test_a_value_that_overflows_is_a_finding(tmp_path: Path, contracts: Contracts, name: str) -> None:
+    """Sums and products of facts do not end an audit."""
+    found = audited(tmp_path, BROKE[name](contracts))
+    assert found.verdict == "FAIL"
+    assert {"loss_divisors_are_target_tokens"} < {law.name for law in found.laws if law.status == "violated"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sequence_id": 2**63 - 1}, {"tokens": -(2**31)}, {"tokens": 2**31 - 1}, {"split_name": "\0"},
+        {"documents": []}, {"documents": [{"source_id": None, "document_id": None, "tokens": None}]},
+        {"token_sha256": bytes(32)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_index_of_any_value_is_read(tmp_path: Path, contracts: Contracts, changes: dict[str, Any]) -> None:
+    """A row of the sequence index says something odd, and the plan names its digest."""
+    index = index_rows(contracts)
+    index[-1] = index[-1] | changes
+    found = audited(tmp_path, wrong(trained_run(real_contracts(index), rows=index)))
+    assert found.verdict == "FAIL"
 
 
 def test_a_document_of_the_sequence_index_is_a_finding(tmp_path: Path, contracts: Contracts) -> None:
     """The index is declared by its path; a document beside it breaks a rule and no audit."""
-    script: Script = []
-    with Run(read(write_ledger(tmp_path / "good", good_run(contracts)))) as run:
+    with Run(read(write_ledger(tmp_path / "good", trained_run(contracts)))) as run:
         row = run.first("select path, sha256 from contract_declared where contract_role = 'sequence_index'")
     assert row is not None
     declared = events.ContractDeclared(
         contract_role="sequence_index", schema_version="x", sha256=row[1], document="{}", path=row[0]
     )
-    for stream, step in good_run(contracts):
-        script.append((stream, step))
-        if isinstance(step, events.ContractDeclared) and step.contract_role == "sampling_plan":
-            script.append((stream, declared))
-    with Run(read(write_ledger(tmp_path / "changed", script, strict=False))) as run:
-        found = audit(run)
+    script = inserted(good_run(contracts), declared, after=events.ContractDeclared, nth=4)
+    found = audited(tmp_path / "changed", script)
     (law,) = (law for law in found.laws if law.name == "contracts_hold_their_rules")
     assert (found.verdict, [finding.subject for finding in law.findings]) == ("FAIL", ["sequence_index#"])
 
 
-def test_a_step_time_that_is_no_number_is_left_out_of_the_mean(tmp_path: Path, contracts: Contracts) -> None:
-    """The receipt is derived, recorded and verified all the same."""
+@pytest.mark.parametrize(
+    ("step_ms", "mean_ms"), [(math.nan, 31), (math.inf, 31), (-math.inf, 31), (1e308, 31), (-1.0, 31), (-0.0, 23)]
+)
+def test_a_step_time_of_any_value_breaks_no_receipt(
+    tmp_path: Path, contracts: Contracts, step_ms: float, mean_ms: int
+) -> None:
+    """One that is no number of milliseconds is left out of the mean of the four; there is a receipt all the same."""
     script = good_run(contracts)
-    for place, (stream, event) in enumerate(script):
-        if isinstance(event, events.StepCompleted) and event.step == 2:
-            script[place] = (stream, msgspec.structs.replace(event, step_ms=math.nan))
-    with Run(read(write_ledger(tmp_path, script))) as run:
-        assert audit(run).verdict == "PASS"
+    device = next(event.devices[0] for _, event in script if isinstance(event, events.RunStarted))
+    cuda = msgspec.structs.replace(device, backend="cuda")
+    script = edited(script, events.RunStarted, devices=[cuda])
+    for nth in range(4):
+        script = edited(script, events.StepCompleted, nth=nth, step_ms=step_ms if nth == 1 else 31.0)
+    until = next(at for at, (_, event) in enumerate(script) if event is record)
+    with Run(read(write_ledger(tmp_path, script[:until]))) as run:
+        execution = derive_receipt(run).accelerator_execution
+    assert execution is not None
+    assert execution.mean_step_latency_ms == mean_ms
+
+
+def test_a_recorded_receipt_that_cannot_be_derived_is_a_finding(tmp_path: Path, contracts: Contracts) -> None:
+    """Somebody recorded one whose basis has a loss that is no number: a law says so, and the audit goes on."""
+    script = edited(good_run(contracts), events.SplitLossMeasured, nth=14, loss_sum_nanonats=None)
+
+    def forged(folder: Path, writer: Writer) -> None:
+        basis = read(folder).manifest
+        writer.emit(
+            events.ReceiptRecorded(
+                schema_version="psion.pretrain_stage_receipt.v1", sha256=sha256(b"{}"), document="{}",
+                basis_entries=len(basis.entries), basis_head=basis.head(), derivation_version=1,
+            )
+        )  # fmt: skip
+
+    found = audited(tmp_path, [(stream, forged if event is record else event) for stream, event in script])
+    (law,) = (law for law in found.laws if law.name == "receipts_rederive")
+    assert (found.verdict, law.status, law.findings[0].expected) == ("FAIL", "violated", "a receipt")

@@ -41,6 +41,7 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
         {"split_name", "split_kind", "source_family_id", "first_sequence_id", "end_sequence_id", "target_tokens"},
         "fields of split_loss_measured",
     ),
+    "promised_receipts": ({"recorded_seq"}, "fields of receipt_recorded and stage_completed"),
     "promised_steps": (set(), "a range"),
     "promoted_files": ({"sha256_actual"}, "typed in evidence.py"),
     "receipt_checks": (set(), "typed in evidence.py; every row is a finding"),
@@ -59,8 +60,11 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "streams": ({"role", "attempt", "rank", "finished_seq", "verified_seq"}, "sums over stream_ranges"),
     "train_events": (set(), "constants and maxima over events"),
     "train_steps": (set(), "fields of step_completed"),
+    "train_streams": ({"started_seq"}, "fields of stream_opened, and whether something is there"),
+    "undrawn_steps": (set(), "coalesced in the view; every row is a finding"),
     "unnamed_segments": (set(), "typed in record.py; every row is a finding"),
     "verification_batches": ({"token_sha256", "train_token_sha256"}, "coalesced in the view"),
+    "verification_streams": ({"verification_id"}, "fields of stream_opened, and whether something is there"),
     "verification_passes": ({"completed_seq", "batches_claimed", "mismatches_claimed"}, "coalesced in the view"),
 }  # fmt: skip
 

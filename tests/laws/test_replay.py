@@ -197,13 +197,17 @@ def test_positions_with_a_gap_or_an_overlap_are_found(
     ]
 
 
-@pytest.mark.parametrize(("loss", "actual"), [(5.25, "2 losses, 5.25 to 5.5"), (math.nan, "2 losses, 5.5 to nan")])
+@pytest.mark.parametrize(
+    ("loss", "actual"), [(5.25, "2 losses, 5.25 to 5.5, of 2 ranks"), (math.nan, "2 losses, 5.5 to nan, of 2 ranks")]
+)
 def test_ranks_that_disagree_on_the_loss_are_found(
     tmp_path: Path, contracts: Contracts, loss: float, actual: str
 ) -> None:
     """The all-reduce gave one rank another number."""
     script = edited(trained_run(contracts, world=2), events.StepCompleted, stream=RANK1, loss_nats=loss)
-    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [("step 1", 18, RANK0, "one loss", actual)]
+    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [
+        ("step 1", 18, RANK0, "one loss of 2 ranks", actual)
+    ]
 
 
 def test_a_step_without_any_loss_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -211,7 +215,9 @@ def test_a_step_without_any_loss_is_found(tmp_path: Path, contracts: Contracts) 
     script = trained_run(contracts, world=2)
     for stream in (RANK0, RANK1):
         script = without(script, events.StepCompleted, nth=2, stream=stream)
-    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [("step 3", None, None, "one loss", "none")]
+    assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [
+        ("step 3", None, None, "one loss of an attempt", "none")
+    ]
 
 
 def test_a_step_that_one_rank_lacks_is_found(tmp_path: Path, contracts: Contracts) -> None:

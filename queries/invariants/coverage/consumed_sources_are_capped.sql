@@ -8,4 +8,6 @@ select coalesce(c.source_id, 'null') as subject, cast(null as bigint) as event_s
 from (select source_id, sum(tokens) as tokens from source_consumption group by source_id) as c
 left join source_caps as s on s.source_id = c.source_id
 where s.source_id is null
-order by c.source_id
+union all
+select 'step ' || step, seq, stream, expected, actual from undrawn_steps
+order by subject

@@ -12,4 +12,6 @@ full join (
 ) as s on s.source_family_id = w.source_family_id
 full join family_consumption as c on c.source_family_id = coalesce(w.source_family_id, s.source_family_id)
 where coalesce(c.tokens, 0) is distinct from coalesce(s.tokens, 0)
+union all
+select 'step ' || step, seq, stream, expected, actual from undrawn_steps
 order by subject

@@ -11,5 +11,10 @@ left join family_weights as w on w.source_family_id = c.source_family_id
 cross join (select sum(tokens) as tokens from family_consumption) as t
 cross join sampling_plan as p
 cross join progress as r
-where r.finished and not coalesce((c.tokens - p.sequence_tokens) * 10000 <= t.tokens * w.maximum_family_token_share_bps, false)
-order by c.source_family_id
+where r.finished and not coalesce((c.tokens::hugeint - p.sequence_tokens) * 10000 <= t.tokens * w.maximum_family_token_share_bps, false)
+union all
+select 'step ' || u.step, u.seq, u.stream, u.expected, u.actual
+from undrawn_steps as u
+cross join progress as r
+where r.finished
+order by subject

@@ -22,4 +22,6 @@ from (
   join sequence_uses as u on u.sequence_id = t.sequence_id and not u.skipped
   group by d.source_id, d.document_id
 )
+union all
+select 'step ' || step, seq, stream, expected, actual from undrawn_steps
 order by subject

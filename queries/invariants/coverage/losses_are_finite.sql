@@ -13,6 +13,13 @@ from (
   from promised_steps as p
   left join train_steps as t on t.step = p.step
   where t.step is null
+  union all
+  select p.evaluation_id || ' ' || coalesce(p.split_name, 'null') || ' ' || coalesce(p.source_family_id, 'null'), p.seq, p.stream,
+    null, null, null
+  from promised_measurements as p
+  left join measurements as m on m.evaluation_id = p.evaluation_id and m.split_name = p.split_name
+    and m.source_family_id = p.source_family_id
+  where m.seq is null
 )
 where not coalesce(isfinite(loss_nats) and isfinite(loss_sum_nats) and isfinite(grad_norm), false)
 order by stream, seq, subject

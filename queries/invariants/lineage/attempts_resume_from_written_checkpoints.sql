@@ -1,8 +1,8 @@
 -- name: attempts_resume_from_written_checkpoints
--- law: Each attempt after the first resumes at the step and cursor of a checkpoint that an earlier one wrote, and loads it as written if it trains; one that begins from nothing had none to load.
+-- law: Each stream that trains says from where; each attempt after the first resumes at the step and cursor of a checkpoint that an earlier one wrote, and loads it as written if it trains; one that begins from nothing had none to load.
 -- family: lineage
 -- level: accounted
--- over: attempts
+-- over: train_streams
 select 'attempt ' || a.attempt as subject, a.seq as event_seq, a.stream,
   case when a.attempt = 1 then 'no checkpoint, step 0, position 0'
     when a.checkpoint_id is null then 'a checkpoint: ' || e.written || ' had been written'
@@ -29,4 +29,8 @@ where case
     or (l.seq is not null and l.cursor_position is distinct from a.cursor_position)
     or ((l.seq is not null or b.attempt is not null) and l.weights_sha256 is distinct from c.weights_sha256)
   end
-order by a.attempt
+union all
+select 'stream ' || stream, cast(null as bigint), stream, 'attempt_started before it trains', 'training, and no attempt_started'
+from train_streams
+where started_seq is null
+order by stream, event_seq

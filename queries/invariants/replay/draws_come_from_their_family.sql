@@ -14,9 +14,6 @@ from (
   left join plan_families as p on u.sequence_id >= p.first_sequence_id and u.sequence_id < p.end_sequence_id
   where p.split_kind is distinct from 'train' or p.source_family_id is distinct from u.slot_family_id
   union all
-  select 'positions', null, null, p.positions || ' positions drawn', coalesce(u.draws, 0) || ' drawn', null, null
-  from (select count(*) as positions from promised_positions) as p
-  cross join (select sum(uses) as draws from sequence_uses) as u
-  where coalesce(u.draws, 0) < p.positions
+  select 'step ' || step, seq, stream, expected, actual, null, step from undrawn_steps
 )
 order by place nulls last, sequence_id

@@ -13,9 +13,6 @@ from (
   group by sequence_id, slot_family_id, pass_number
   having sum(uses) is distinct from 1 or pass_number is null
   union all
-  select 'positions', null, null, p.positions || ' positions drawn', coalesce(u.draws, 0) || ' drawn', null, null
-  from (select count(*) as positions from promised_positions) as p
-  cross join (select sum(uses) as draws from sequence_uses) as u
-  where coalesce(u.draws, 0) < p.positions
+  select 'step ' || step, seq, stream, expected, actual, null, step from undrawn_steps
 )
 order by place nulls last, sequence_id

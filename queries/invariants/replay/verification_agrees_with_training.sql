@@ -2,7 +2,7 @@
 -- law: Each verification pass equals training batch by batch: positions, sequences, token counts and digests.
 -- family: replay
 -- level: accounted
--- over: verification_passes
+-- over: verification_streams
 select v.verification_id || ' position ' || v.first_position as subject, coalesce(v.seq, v.train_seq) as event_seq,
   coalesce(v.stream, v.train_stream) as stream,
   coalesce('step ' || v.step || ' with tokens ' || lower(hex(v.train_token_sha256)), 'no batch in training') as expected,
@@ -12,4 +12,8 @@ from verification_batches as v
 join verification_passes as p on p.verification_id = v.verification_id
 where v.superseded is distinct from true and v.equal is distinct from true
   and (v.seq is not null or p.completed_seq is not null)
-order by v.verification_id, v.first_position
+union all
+select stream, cast(null as bigint), stream, 'a pass that was begun', 'its batches, and no verification_started'
+from verification_streams
+where verification_id is null
+order by stream, event_seq, subject

@@ -1,8 +1,12 @@
 -- name: receipts_rederive
--- law: Every recorded receipt is, field for field, what its basis gives.
+-- law: Every receipt that is recorded, or that a completed stage rests on, is, field for field, what its basis gives.
 -- family: stage
 -- level: accounted
--- over: receipt_recorded
+-- over: promised_receipts
 select pointer as subject, event_seq, stream, expected, actual
 from receipt_checks
-order by event_seq, pointer
+union all
+select 'receipt ' || lower(hex(sha256)), seq, stream, 'a recorded receipt', 'never recorded'
+from promised_receipts
+where recorded_seq is null
+order by event_seq, subject

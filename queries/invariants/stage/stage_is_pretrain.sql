@@ -10,8 +10,10 @@ select coalesce(c.stage_id, s.stage_id, 'null') as subject, coalesce(s.seq, c.se
 from stage_config as c
 left join stages as s on true
 left join contracts as d on d.role = 'stage_config'
+cross join progress as r
 where c.stage_kind is distinct from 'pretrain'
   or c.stage_id is distinct from c.run_id || '-stage-1-pretrain'
+  or (s.stage_id is null and r.attempts > 0)
   or (s.stage_id is not null and (s.stage_kind is distinct from 'pretrain' or s.stage_id is distinct from c.stage_id
     or s.ordinal is distinct from 1 or s.config_sha256 is distinct from d.sha256))
 order by s.seq
