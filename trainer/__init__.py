@@ -3,6 +3,10 @@
 Read it in this order; each part uses only those above it:
 
     config       the anchors, the flags, and settings as the ledger keeps them
+    talk         one line at a time on stderr, and no long silence
+    files        what is opened, and what is not
+    sizes        what cannot fit is refused at once
+    hints        commands to paste
     python_text  the default corpus: the Python installation's own text
     corpus       documents of a folder, duplicates merged, split into train, validation and held out
     tokenizer    byte-level BPE, packing, shards, the sequence index
@@ -15,6 +19,7 @@ Read it in this order; each part uses only those above it:
     emit         the only door to psion_ledger
     progress     what a person sees meanwhile
     loop         one optimizer step after another
+    beginning    a new run prepared, or an old one read
     __main__     from the command line to the report
 """
 

@@ -10,46 +10,21 @@ terminated.
 """
 
 import os
-import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from trainer.config import (
-    BadInput,
-    Command,
-    Damaged,
-    Settings,
-    new_settings,
-    parse_command,
-    refuse_batch_beyond,
-    refuse_disagreeing_flags,
-)
+from trainer.beginning import Beginning, begin, begin_again, read_text, refuse_folders
+from trainer.config import BadInput, CannotGoOn, Command, new_settings, parse_command
+from trainer.hints import resume_command, what_is_kept
+from trainer.talk import forget, phase, say
 
 if TYPE_CHECKING:
-    from trainer.emit import Past
+    from trainer.document import Document
     from trainer.environment import World
-
-
-@dataclass(frozen=True, kw_only=True)
-class Beginning:
-    """What rank 0 found or made before this attempt, and tells the other ranks.
-
-    `documents` are the contracts' exact texts by role; `sequence_index` is null when it is declared already.
-    """
-
-    run: Path
-    attempt: int
-    past: "Past"
-    settings: Settings
-    documents: dict[str, str]
-    sequence_index: bytes | None
 
 
 class StopAsked:
@@ -84,7 +59,7 @@ def main(arguments: list[str]) -> int:
         return failed(error, error.exit_code)
     try:
         return run(command)
-    except (BadInput, Damaged) as error:
+    except (BadInput, CannotGoOn) as error:
         return failed(error, error.exit_code)
     except KeyboardInterrupt:
         say(f"interrupted. {what_is_kept(command)}")
@@ -94,23 +69,33 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         from trainer.emit import LedgerError
 
-        if not isinstance(error, LedgerError):
+        if isinstance(error, LedgerError):
+            return failed(error, error.exit_code)
+        if os.environ.get("PSION_LEDGER_DEBUG"):
             raise
-        return failed(error, error.exit_code)
+        return failed(
+            f"cannot go on, {type(error).__name__}: {error} (PSION_LEDGER_DEBUG=1 shows where). "
+            f"{what_is_kept(command)}",
+            3,
+        )
 
 
 def run(command: Command) -> int:
     """One attempt, and the report when it completes the run; returns the exit code."""
+    documents: list[Document] = []
     if command.resume is None:
-        # Before anything is loaded or read: a mistake in a flag is told at once.
-        new_settings(command.flags, world_size=int(os.environ.get("WORLD_SIZE", "1")), threads=1)
-    say("loading")
-    from trainer import emit
-    from trainer.environment import World
+        # Before anything heavy is loaded: a mistake in a flag or in the text is told at once.
+        settings = new_settings(command.flags, world_size=int(os.environ.get("WORLD_SIZE", "1")), threads=1)
+        if os.environ.get("RANK", "0") == "0":
+            refuse_folders(command)
+            documents = read_text(settings)
+    with phase("loading"):
+        from trainer import emit
+        from trainer.environment import World
 
-    world = World.join()
+        world = World.join()
     try:
-        began: Beginning = world.broadcast(begin(command, world) if world.rank == 0 else None)
+        began: Beginning = world.broadcast(_began(command, world, documents) if world.rank == 0 else None)
         if not began.past.finished:
             stop = StopAsked()
             if not attempt(command, began, world, stop):
@@ -118,85 +103,20 @@ def run(command: Command) -> int:
                 return 128 + stop.signal if stop.signal else 0
         if world.rank > 0:
             return 0
-        say("auditing")
-        exit_code = emit.audit(began.run, command.artifacts, command.artifacts / command.run_id / "corpus")
+        with phase("auditing"):
+            exit_code = emit.audit(began.run, command.artifacts, command.artifacts / command.run_id / "corpus")
         try:
             print(command.run_id, flush=True)
         except BrokenPipeError:
-            # Whoever read has gone (`| head`): the run is finished all the same.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The run is finished all the same.
+            forget(sys.stdout.fileno())
         return exit_code
     finally:
         world.leave()
 
 
-def begin(command: Command, world: "World") -> Beginning:
-    """A new run, its text prepared and its contracts bound; or an old one, with how far it had come."""
-    from trainer import emit
-    from trainer.environment import default_threads
-
-    artifacts = command.artifacts / command.run_id
-    if command.resume is None:
-        for folder in (command.ledger / command.run_id, artifacts):
-            if folder.exists():
-                raise BadInput(f"{folder} exists; resume the run with --resume, or choose another --run-id")
-        settings = new_settings(command.flags, world_size=world.size, threads=default_threads())
-        try:
-            documents, index = prepare(settings, command.run_id, artifacts)
-        except BaseException:
-            shutil.rmtree(artifacts, ignore_errors=True)
-            raise
-        folder, past = emit.create(command.ledger, command.run_id), emit.Past()
-    else:
-        folder, past = emit.reopen(command.ledger, command.run_id)
-        if past.settings is None:
-            raise BadInput(f"run {command.run_id} ended before it said what it trains; start a new run")
-        settings = Settings.from_pairs(past.settings)
-        refuse_disagreeing_flags(command.run_id, command.flags, settings)
-        if past.world_size != world.size and not past.finished:
-            raise BadInput(
-                f"run {command.run_id} was started on {past.world_size} processes, not {world.size}; "
-                f"resume it with torchrun --nproc-per-node {past.world_size} -m trainer"
-            )
-        documents, index = past.documents, None
-        if not past.contracts_declared:
-            documents, index = prepare(settings, command.run_id, artifacts)
-            if any(documents[role] != text for role, text in past.documents.items()):
-                raise Damaged(f"the text of run {command.run_id} has changed since it was promised; start a new run")
-    number = 0 if past.finished else emit.claim_attempt(folder)
-    return Beginning(
-        run=folder, attempt=number, past=past, settings=settings, documents=documents, sequence_index=index
-    )
-
-
-def prepare(settings: Settings, run_id: str, artifacts: Path) -> tuple[dict[str, str], bytes]:
-    """Text to shards; returns the contracts' exact texts by role, and the sequence index."""
-    import hashlib
-
-    from trainer import corpus, emit, promises, tokenizer
-
-    say("reading the text")
-    documents = corpus.load_documents(settings.corpus)
-    bytes_total = sum(len(document.text.encode()) for document in documents if document.split == "train")
-    # A token is a byte at least.
-    refuse_batch_beyond(settings, bytes_total // settings.context)
-    say(f"tokenizing {bytes_total / 1e6:.1f} MB")
-    encoder = tokenizer.train_tokenizer(documents, settings.vocab)
-    packed = tokenizer.pack(documents, encoder, settings.context)
-    refuse_batch_beyond(settings, sum(len(group.parts) for group in packed if group.split == "train"))
-    shards, tokenizer_sha256 = tokenizer.write_shards(artifacts / "corpus", packed, encoder)
-    index = tokenizer.sequence_index(packed)
-    vocab = encoder.get_vocab_size()
-    manifest = promises.corpus_manifest(settings, documents, packed, shards, tokenizer_sha256, vocab)
-    policy = promises.sampling_policy(settings, manifest, packed)
-    plan = promises.sampling_plan(settings, manifest, shards, hashlib.sha256(index).hexdigest())
-    promises.refuse_short_horizon({"tokenized_corpus": manifest, "sampling_policy": policy, "sampling_plan": plan})
-    left_out = sum(group.tail_tokens + group.repeats * settings.context for group in packed)
-    say(
-        f"corpus: {len(documents)} documents, {sum(len(group.parts) for group in packed):,} sequences of "
-        f"{settings.context} tokens, vocabulary {vocab:,}; {left_out:,} tokens left out (tails, repeats)"
-    )
-    return emit.bind(run_id, settings, manifest, policy, plan), index
+def _began(command: Command, world: "World", documents: "list[Document]") -> Beginning:
+    return begin(command, world, documents) if command.resume is None else begin_again(command, world)
 
 
 def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked) -> bool:
@@ -222,8 +142,8 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
                 recorder.attempt_started(world.size, began.settings.micro_steps, past.checkpoint)
             with stop.listening():
                 artifacts = command.artifacts / command.run_id
-                say("building the model")
-                training = build(began.documents, began.settings, world, recorder, artifacts)
+                with phase("building the model"):
+                    training = build(began.documents, began.settings, world, recorder, artifacts)
                 last = train(training, past.checkpoint, stop)
             if last is None:
                 return False
@@ -234,38 +154,13 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
                 recorder.writer.close()
             world.gathered("every other stream has ended")
         if world.rank == 0:
-            emit.complete(recorder, past, command.artifacts / command.run_id / "corpus", say)
+            emit.complete(recorder, past, command.artifacts / command.run_id / "corpus")
     return True
 
 
-def what_is_kept(command: Command) -> str:
-    if (command.ledger / command.run_id / "CLAIM").exists():
-        return f"What was recorded is kept; to go on: {resume_command(command)}"
-    return "Nothing was recorded yet."
-
-
-def resume_command(command: Command) -> str:
-    """The shell command that resumes the run from the same folder."""
-    size = os.environ.get("WORLD_SIZE")
-    words = ["python"] if size is None else ["torchrun", "--nproc-per-node", size]
-    words += ["-m", "trainer", "--resume", command.run_id]
-    for flag, folder, default in (
-        ("--ledger", command.ledger, "ledger"),
-        ("--artifacts", command.artifacts, "runs"),
-    ):
-        words += [flag, str(folder)] if folder != Path(default) else []
-    return shlex.join(words)
-
-
-def say(line: str) -> None:
-    """Talk, from rank 0 alone. It may quote a ledger, whose strings a terminal must not obey."""
-    if os.environ.get("RANK", "0") == "0":
-        shown = line if line.isascii() and line.isprintable() else ascii(line)[1:-1]
-        print(shown, file=sys.stderr, flush=True)
-
-
-def failed(what: object, exit_code: int) -> int:
-    say(f"python -m trainer: {what}")
+def failed(why: object, exit_code: int) -> int:
+    rank = os.environ.get("RANK", "0")
+    say(f"python -m trainer{'' if rank == '0' else f', rank {rank}'}: {why}", every_rank=True)
     return exit_code
 
 

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import Damaged
+from trainer.files import read_recorded, write_durably
 
 WEIGHTS_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -109,10 +109,7 @@ def _publish(folder: Path, name: str, contents: Mapping[str, bytes]) -> None:
     try:
         scratch.mkdir(parents=True)
         for file, data in contents.items():
-            with (scratch / file).open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+            write_durably(scratch / file, data)
         _sync_folder(scratch)
         scratch.rename(folder / name)
     except BaseException:
@@ -128,35 +125,20 @@ def load(
 
     Raises Damaged when a file is missing or is not what the ledger says.
     """
-    contents = {Path(path).name: _read(artifacts, path, sha256) for path, _, sha256 in recorded.files}
+    contents = {Path(path).name: read_recorded(artifacts, path, size, sha256) for path, size, sha256 in recorded.files}
     needed = (WEIGHTS_FILE, OPTIMIZER_FILE, f"rng-{rank:05}.safetensors")
     if missing := [name for name in needed if name not in contents]:
         raise Damaged(f"checkpoint {recorded.checkpoint_id}: its record lists no {', '.join(missing)}")
-    model.load_state_dict(safetensors.torch.load(contents[WEIGHTS_FILE]))
-    _restore_optimizer(model, optimizer, safetensors.torch.load(contents[OPTIMIZER_FILE]))
-    set_rng_state(safetensors.torch.load(contents[f"rng-{rank:05}.safetensors"]))
-    return hashlib.sha256(contents[WEIGHTS_FILE]).digest()
-
-
-def _read(artifacts: Path, recorded: str, sha256: bytes) -> bytes:
-    """A file of the run's own folder. What a record names outside of it, or behind a link, is not opened."""
-    parts = Path(recorded).parts
-    folders = [artifacts.joinpath(*parts[:depth]) for depth in range(1, len(parts))]
-    if not parts or Path(recorded).is_absolute() or ".." in parts or any(map(Path.is_symlink, folders)):
-        raise Damaged(f"the ledger names {recorded!r}, which is no plain path below {artifacts}; nothing was read")
-    path = artifacts / recorded
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise Damaged(f"{path} is no regular file; restore it")
-        with os.fdopen(fd, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise Damaged(f"{path}: {error.strerror}; name the run's artifacts with --artifacts DIR") from None
-    if (found := hashlib.sha256(data).digest()) != sha256:
-        raise Damaged(f"{path} has sha256 {found.hex()}, and the ledger says {sha256.hex()}; restore it")
-    return data
+        model.load_state_dict(safetensors.torch.load(contents[WEIGHTS_FILE]))
+        _restore_optimizer(model, optimizer, safetensors.torch.load(contents[OPTIMIZER_FILE]))
+        set_rng_state(safetensors.torch.load(contents[f"rng-{rank:05}.safetensors"]))
+    except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise Damaged(
+            f"checkpoint {recorded.checkpoint_id}: its files have the recorded digests and hold no state of this "
+            f"model ({type(error).__name__}); resume with the version that wrote it"
+        ) from error
+    return hashlib.sha256(contents[WEIGHTS_FILE]).digest()
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ that disagrees with it is refused.
 """
 
 import argparse
+import math
 import re
 import secrets
 from collections.abc import Callable
@@ -14,7 +15,17 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_type_hints
 
 PYTHON_TEXT = "python"
+_CHARACTERS_SHOWN = 80
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+WHOLE_MOST = 2**31 - 1
+LEDGER, ARTIFACTS = Path("ledger"), Path("runs")
+# Whole numbers: the least value of each setting.
+WHOLE_LEAST = {
+    "batch": 1, "checkpoint_every_steps": 1, "context": 2, "evaluate_every_steps": 1, "evaluation_sequences": 1,
+    "label_smoothing_bps": 0, "micro_steps": 1, "seed": 0, "steps": 1, "threads": 1, "vocab": 257, "warmup_steps": 1,
+}  # fmt: skip
+# Real ones, which are at least 0: those that have an upper end.
+_REAL_BELOW = {"beta1": 1.0, "beta2": 1.0}
 
 
 class BadInput(Exception):
@@ -23,10 +34,14 @@ class BadInput(Exception):
     exit_code = 2
 
 
-class Damaged(Exception):
-    """Files of the run that are missing, or are no longer what the ledger says: one line, and what to do."""
+class CannotGoOn(Exception):
+    """Why the run cannot be resumed here: one line, and what to do."""
 
     exit_code = 3
+
+
+class Damaged(CannotGoOn):
+    """Files of the run that are missing, or are no longer what the ledger says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +80,50 @@ class Settings:
 
     @classmethod
     def from_pairs(cls, pairs: list[tuple[str, str]]) -> "Settings":
-        """The inverse of `pairs`. Raises Damaged for settings that no such trainer recorded."""
-        kinds = get_type_hints(cls)
-        try:
-            return cls(**{name: kinds[name](value) for name, value in pairs})
-        except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(
-                f"the recorded settings are not this trainer's: {error}; resume with the version that began the run"
-            ) from error
+        """The inverse of `pairs`. Raises Damaged for settings that this trainer never recorded."""
+        kinds: dict[str, Any] = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for name, text in pairs:
+            try:
+                value = kinds[name](text)
+            except (KeyError, ValueError):
+                value = None
+            if value is None or str(value) != text or name in values:
+                raise _not_ours(f"{name[:_CHARACTERS_SHOWN]!r} is {text[:_CHARACTERS_SHOWN]!r}")
+            values[name] = value
+        if left_out := [name for name in kinds if name not in values and not hasattr(cls, name)]:
+            raise _not_ours(f"{left_out[0]!r} is left out")
+        settings = cls(**values)
+        if (fault := settings.fault()) is not None:
+            raise _not_ours(fault)
+        return settings
+
+    def fault(self) -> str | None:
+        """The first setting that no training can have, for whatever text and machine."""
+        if self.anchor not in ANCHORS:
+            return f"there is no anchor {self.anchor[:_CHARACTERS_SHOWN]!r}"
+        for name, value in asdict(self).items():
+            if name in WHOLE_LEAST and not WHOLE_LEAST[name] <= value <= WHOLE_MOST:
+                return f"{name} is {value}, which is not from {WHOLE_LEAST[name]} to {WHOLE_MOST}"
+            if isinstance(value, float) and not (math.isfinite(value) and 0 <= value < _REAL_BELOW.get(name, math.inf)):
+                return f"{name} is {value}"
+        if not self.corpus.strip() or not self.corpus.isprintable():
+            return f"the corpus {self.corpus[:_CHARACTERS_SHOWN]!r} has no name that can be printed"
+        return None
+
+    def undivided(self, world_size: int) -> str | None:
+        """Why the batch does not divide into ranks and micro steps; None when it does."""
+        parts = world_size * self.micro_steps
+        if self.batch % parts == 0:
+            return None
+        return (
+            f"a batch of {self.batch} sequences does not divide into {world_size} ranks x {self.micro_steps} micro "
+            f"steps; give --batch a multiple of {parts}"
+        )
+
+
+def _not_ours(why: str) -> Damaged:
+    return Damaged(f"the recorded settings are not this trainer's: {why}; resume with the version that began the run")
 
 
 ANCHORS = {
@@ -118,17 +169,23 @@ def parse_command(arguments: list[str]) -> Command:
     )
     settings = parser.add_argument_group("what to train (a resumed run takes these from the ledger)")
     settings.add_argument("--anchor", choices=sorted(ANCHORS), help="size of the model (default: smoke)")
-    settings.add_argument("--corpus", metavar="DIR", help="folder of text (default: the Python installation's own)")
-    settings.add_argument("--steps", type=_count(1), help="optimizer steps")
-    settings.add_argument("--batch", type=_count(1), metavar="SEQUENCES", help="sequences per optimizer step")
-    settings.add_argument("--micro-steps", type=_count(1), metavar="N", help="parts that a rank's batch is split in")
-    settings.add_argument("--context", type=_count(2), metavar="TOKENS", help="tokens per sequence")
-    settings.add_argument("--vocab", type=_count(257), metavar="TOKENS", help="size of the vocabulary")
-    settings.add_argument("--seed", type=_count(0), help="of the order and of the first weights (default: 1337)")
+    settings.add_argument(
+        "--corpus", type=_text, metavar="DIR", help="folder of text (default: the Python installation's own)"
+    )
+    for name, metavar, about in (
+        ("steps", "STEPS", "optimizer steps"),
+        ("batch", "SEQUENCES", "sequences per optimizer step"),
+        ("micro_steps", "N", "parts that a rank's batch is split in"),
+        ("context", "TOKENS", "tokens per sequence"),
+        ("vocab", "TOKENS", "size of the vocabulary"),
+        ("seed", "SEED", "of the order and of the first weights (default: 1337)"),
+    ):
+        flag = "--" + name.replace("_", "-")
+        settings.add_argument(flag, type=_count(WHOLE_LEAST[name]), metavar=metavar, help=about)
     parser.add_argument("--resume", metavar="RUN", help="go on with a run of the ledger where it stopped")
     parser.add_argument("--run-id", metavar="RUN", help="name of a new run (default: from date and time)")
-    parser.add_argument("--ledger", type=Path, metavar="DIR", default=Path("ledger"), help="(default: ./ledger)")
-    parser.add_argument("--artifacts", type=Path, metavar="DIR", default=Path("runs"), help="(default: ./runs)")
+    parser.add_argument("--ledger", type=_folder, metavar="DIR", default=LEDGER, help="(default: ./ledger)")
+    parser.add_argument("--artifacts", type=_folder, metavar="DIR", default=ARTIFACTS, help="(default: ./runs)")
     parser.add_argument(
         "--on-ledger-failure", choices=["raise", "detach"], default="raise",
         help="when the ledger cannot be written: stop, or train on without a record, which never passes an audit",
@@ -152,22 +209,9 @@ def new_settings(flags: dict[str, Any], *, world_size: int, threads: int) -> Set
     anchor = ANCHORS[str(flags.get("anchor", "smoke"))]
     settings = replace(anchor, threads=threads, **flags)
     settings = replace(settings, warmup_steps=max(1, min(anchor.warmup_steps, settings.steps // 10)))
-    parts = world_size * settings.micro_steps
-    if settings.batch % parts:
-        raise BadInput(
-            f"a batch of {settings.batch} sequences does not divide into {world_size} ranks x "
-            f"{settings.micro_steps} micro steps; give --batch a multiple of {parts}"
-        )
+    if (fault := settings.fault() or settings.undivided(world_size)) is not None:
+        raise BadInput(fault)
     return settings
-
-
-def refuse_batch_beyond(settings: Settings, sequences: int) -> None:
-    """Raises BadInput for a batch that is larger than all the text to train on."""
-    if settings.batch > sequences:
-        raise BadInput(
-            f"a batch of {settings.batch:,} sequences of {settings.context:,} tokens is more than the text holds "
-            f"(at most {sequences:,} sequences); give --batch less, or more text"
-        )
 
 
 def refuse_disagreeing_flags(run_id: str, flags: dict[str, Any], recorded: Settings) -> None:
@@ -184,11 +228,21 @@ def _count(least: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = -1
-        if not least <= value < 2**31:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {2**31 - 1}, not {text!r}")
+        if not least <= value <= WHOLE_MOST:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {WHOLE_MOST}, not {text!r}")
         return value
 
     return parse
+
+
+def _text(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"must be a name that can be printed, not {text!r}")
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(_text(text))
 
 
 def _new_run_id() -> str:

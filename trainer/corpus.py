@@ -15,6 +15,8 @@ from pathlib import Path
 
 from trainer.config import PYTHON_TEXT, BadInput
 from trainer.document import Document
+from trainer.files import open_text
+from trainer.sizes import gib, machine_bytes
 
 HELD_OUT_PER_DOCUMENT = 0.05
 VALIDATION_PER_DOCUMENT = 0.10
@@ -108,27 +110,50 @@ def _folder_documents(folder: Path) -> Iterator[Document]:
 
 
 def _file_documents(folder: Path, entries: list[Path]) -> Iterator[Document]:
-    for family in entries:
-        if not family.is_dir():
-            raise BadInput(f"corpus {folder}: {family.name!r} lies in no family; move it into a subfolder")
-        for path in sorted(family.rglob("*")):
-            parts = path.relative_to(family).parts
-            if not path.is_file() or any(part.startswith(".") for part in parts):
-                continue
-            try:
-                text = path.read_bytes().decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise BadInput(
-                    f"corpus {folder}: {path.relative_to(folder)} is not UTF-8 at byte {error.start}; "
-                    "convert it, or move it out of the folder"
-                ) from None
-            yield Document(
-                split="train",
-                source_family_id=family.name,
-                source_id=f"{family.name}/{parts[0] if len(parts) > 1 else path.stem}",
-                document_id=path.relative_to(folder).as_posix(),
-                text=text,
+    if loose := [path for path in entries if not path.is_dir()]:
+        raise BadInput(f"corpus {folder}: {loose[0].name!r} lies in no family; move it into a subfolder")
+    paths = [(family, path) for family in entries for path in _files_of(folder, family)]
+    total_bytes = sum(path.stat().st_size for _, path in paths if path.is_file())
+    if total_bytes > machine_bytes():
+        raise BadInput(
+            f"corpus {folder} has {gib(total_bytes)} of text, and this machine {gib(machine_bytes())} of memory; "
+            "give a smaller folder"
+        )
+    for family, path in paths:
+        parts = path.relative_to(family).parts
+        yield Document(
+            split="train",
+            source_family_id=family.name,
+            source_id=f"{family.name}/{parts[0] if len(parts) > 1 else path.stem}",
+            document_id=path.relative_to(folder).as_posix(),
+            text=_text_of(folder, path),
+        )
+
+
+def _files_of(folder: Path, family: Path) -> Iterator[Path]:
+    """Everything in a family but folders and hidden names, sorted."""
+    for path in sorted(family.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(family).parts):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise BadInput(
+                f"corpus {folder}: {path.relative_to(folder)} is a link to a folder, and what is in it would be left "
+                "out; put the folder itself there"
             )
+        if not path.is_dir():
+            yield path
+
+
+def _text_of(folder: Path, path: Path) -> str:
+    with open_text(path) as file:
+        data = file.read()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"corpus {folder}: {path.relative_to(folder)} is not UTF-8 at byte {error.start}; "
+            "convert it, or move it out of the folder"
+        ) from None
 
 
 def _row_documents(tables: list[Path]) -> Iterator[Document]:
@@ -152,25 +177,25 @@ def _row_documents(tables: list[Path]) -> Iterator[Document]:
 
 def _rows(path: Path) -> Iterator[dict[str, object]]:
     if path.suffix == ".jsonl":
-        with path.open("rb") as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 try:
                     row = json.loads(line.decode("utf-8"))
-                except ValueError as error:
-                    raise BadInput(f"{path}: line {number} is not JSON in UTF-8: {error}") from None
+                except (ValueError, RecursionError) as error:
+                    raise BadInput(f"{path}: line {number} is not JSON in UTF-8: {error}; correct it") from None
                 if not isinstance(row, dict):
-                    raise BadInput(f"{path}: line {number} is not a JSON object")
+                    raise BadInput(f"{path}: line {number} is not a JSON object; correct it")
                 yield row
         return
     import pyarrow
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with open_text(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(columns=["text", "source_id", "source_family_id"]):
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise BadInput(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+        raise BadInput(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}; correct it") from None
 
 
 def _content_digest(document: Document) -> bytes:

@@ -5,10 +5,11 @@ Nothing here decides what training does. A fact is recorded where it happens, in
 
 import hashlib
 import os
+import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,8 @@ from trainer.checkpoint import Recorded, Written
 from trainer.config import Settings
 from trainer.environment import World
 from trainer.evaluate import Measured
+from trainer.sizes import ModelSize
+from trainer.talk import phase
 
 __all__ = [
     "LedgerError",
@@ -38,7 +41,9 @@ __all__ = [
     "claim_attempt",
     "complete",
     "create",
+    "model_size",
     "reopen",
+    "require_promises",
 ]
 
 CHECKPOINT_FAMILY = "train.psion.decoder"
@@ -48,6 +53,7 @@ DOCUMENT_ROLES: tuple[contracts.DocumentRole, ...] = (
 SEQUENCE_INDEX_SCHEMA = "psion_ledger.sequence_index.v1"
 TRAIN_PASS = "train"
 DRY_REPLAYS = 2
+EXIT_CODE_MAX = 4
 
 
 # ---- Contracts ----
@@ -110,6 +116,64 @@ def bind(run_id: str, settings: Settings, manifest: object, policy: object, plan
     )
     contracts.require_bound(bound)
     return {role: contracts.encode_document(getattr(bound, role)) for role in DOCUMENT_ROLES}
+
+
+def model_size(settings: Settings, vocab: int) -> ModelSize:
+    """Of the model that an anchor gives for a vocabulary, before there is one."""
+    binding = contracts.TokenizerBinding(
+        tokenizer_id="", tokenizer_version="", tokenizer_family="byte_pair_encoding", tokenizer_digest="",
+        vocab_size=vocab, special_tokens_digest="",
+    )  # fmt: skip
+    descriptor = contracts.describe(
+        msgspec.convert(settings.anchor, contracts.SizeAnchor),
+        model_id="", revision="", vocab_size=vocab, max_context=settings.context, tokenizer_binding=binding,
+    )  # fmt: skip
+    return _size_of(descriptor)
+
+
+def _size_of(descriptor: contracts.ModelDescriptor) -> ModelSize:
+    config = descriptor.config
+    return ModelSize(
+        parameters=descriptor.parameter_count_estimate,
+        layer_count=config.layer_count,
+        hidden_size=config.hidden_size,
+        vocab=config.vocab_size,
+    )
+
+
+def require_promises(run: Path, documents: dict[str, str], settings: Settings) -> ModelSize:
+    """The size of the model that a run's declared contracts promise. Raises CannotDecide unless they hold, and say
+    what the settings say: whoever wrote the ledger, training is built from them."""
+    try:
+        bound = contracts.Contracts(
+            stage_config=contracts.decode_document("stage_config", documents["stage_config"]),
+            model_descriptor=contracts.decode_document("model_descriptor", documents["model_descriptor"]),
+            tokenized_corpus=contracts.decode_document("tokenized_corpus", documents["tokenized_corpus"]),
+            sampling_policy=contracts.decode_document("sampling_policy", documents["sampling_policy"]),
+            sampling_plan=contracts.decode_document("sampling_plan", documents["sampling_plan"]),
+        )
+        contracts.require_bound(bound)
+    except LedgerError as error:
+        raise CannotDecide(f"run {run.name}: its contracts do not hold; {_to_see(run)}") from error
+    plan, descriptor = bound.sampling_plan, bound.model_descriptor
+    promised = {
+        "anchor": descriptor.size_anchor, "context": plan.sequence_tokens, "batch": plan.global_batch_sequences,
+        "micro_steps": plan.micro_steps, "steps": plan.horizon_steps, "seed": plan.sampler_seed,
+    }  # fmt: skip
+    for name, value in promised.items():
+        if value != getattr(settings, name):
+            raise CannotDecide(
+                f"run {run.name}: its contracts say {name} {value}, and its settings {getattr(settings, name)}; "
+                f"{_to_see(run)}"
+            )
+    if any(len(family.shard_ids) != 1 for family in plan.families):
+        raise CannotDecide(f"run {run.name}: this trainer writes one shard a family; {_to_see(run)}")
+    return _size_of(descriptor)
+
+
+def _to_see(run: Path) -> str:
+    command = shlex.join(["psion-ledger", "audit", run.name, "--ledger", str(run.parent)])
+    return f"`{command}` shows what is wrong"
 
 
 # ---- The past of a run ----
@@ -385,27 +449,28 @@ class Recorder:
 # ---- The end of a run ----
 
 
-def complete(recorder: Recorder, past: Past, corpus: Path, say: Callable[[str], None]) -> None:
-    """The rest after the promotion: dry replays, receipt, completion, finish; each on sealed events. Each is announced.
+def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
+    """The rest after the promotion: dry replays, receipt, completion, finish; each on sealed events.
 
     A replay that differs ends it there: such a run gets no receipt, and the audit that follows says why.
     """
     if not past.stage_completed:
-        say("sealing")
-        recorder.writer.rotate()
-        log.seal_in_child(recorder.run)
-        say("replaying order and content")
-        equal = [_replay_in_child(recorder.run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
-        log.seal_in_child(recorder.run)
+        with phase("sealing"):
+            recorder.writer.rotate()
+            log.seal_in_child(recorder.run)
+        with phase("replaying order and content"):
+            equal = [_replay_in_child(recorder.run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
+            log.seal_in_child(recorder.run)
         if not all(equal):
             return
-        say("deriving the receipt")
-        if not past.receipt_recorded:
-            record_receipt(recorder.run, recorder.writer)
-        complete_stage(recorder.run, recorder.writer)
-    recorder.run_finished()
-    recorder.writer.close()
-    log.seal_in_child(recorder.run)
+        with phase("deriving the receipt"):
+            if not past.receipt_recorded:
+                record_receipt(recorder.run, recorder.writer)
+            complete_stage(recorder.run, recorder.writer)
+    with phase("finishing the record"):
+        recorder.run_finished()
+        recorder.writer.close()
+        log.seal_in_child(recorder.run)
 
 
 def _replay_in_child(run: Path, corpus: Path) -> bool:
@@ -423,9 +488,11 @@ def _replay_in_child(run: Path, corpus: Path) -> bool:
 
 
 def audit(run: Path, artifacts: Path, corpus: Path) -> int:
-    """Audit the run in a process of its own, which prints its report on our stdout; returns its exit code."""
+    """Audit the run in a process of its own, which prints its report on our stdout; returns its exit code, which is 3
+    when it was killed."""
     sys.stdout.flush()
-    return subprocess.run(
+    code = subprocess.run(
         [sys.executable, "-m", "psion_ledger", "audit", run.name, "--ledger", str(run.parent),
          "--require", "replayed", "--artifacts", str(artifacts), "--corpus", str(corpus)],
     ).returncode  # fmt: skip
+    return code if 0 <= code <= EXIT_CODE_MAX else CannotDecide.exit_code

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from trainer.sizes import machine_bytes
+
 DEFAULT_THREADS = 2
 _RECORDED_PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
 
@@ -86,6 +88,13 @@ def default_threads() -> int:
         return torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(DEFAULT_THREADS, cores)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """What a process can have: its GPU's memory, or its part of the machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return machine_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def versions() -> list[tuple[str, str]]:

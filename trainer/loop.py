@@ -31,10 +31,12 @@ from trainer.config import Settings
 from trainer.emit import Recorder
 from trainer.environment import World
 from trainer.evaluate import measure
+from trainer.files import open_recorded
 from trainer.model import CompactDecoder, initialise, token_losses
 from trainer.order import Order, micro_batch_positions, order_of
 from trainer.progress import TrainingProgress
 from trainer.promises import source_ids
+from trainer.talk import say
 from trainer.tokenizer import Shards, promised_shards
 
 
@@ -105,7 +107,7 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
     parent = _restore(training, loaded) if loaded else None
     with TrainingProgress(done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
         if parent is None:
-            progress.say(_evaluate(training, 0))
+            say(_evaluate(training, 0))
             parent = _write_checkpoint(training, 0, parent)
         for step in range(cut_step + 1, horizon + 1):
             started_s = time.perf_counter()
@@ -134,7 +136,7 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
             )
             progress.step(step, loss_nats, time.perf_counter() - started_s)
             if step % settings.evaluate_every_steps == 0 or step == horizon:
-                progress.say(_evaluate(training, step))
+                say(_evaluate(training, step))
             if step % settings.checkpoint_every_steps == 0 or step == horizon or stopping:
                 parent = _write_checkpoint(training, step, parent)
             if stopping:
@@ -221,8 +223,7 @@ def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
 
 def promote(training: Training, checkpoint_id: str) -> None:
     """Name the run's result, with the digest of its weights as they are read back now."""
-    path = training.artifacts / "checkpoints" / checkpoint_id / checkpoint.WEIGHTS_FILE
-    with path.open("rb") as file:
+    with open_recorded(training.artifacts, f"checkpoints/{checkpoint_id}/{checkpoint.WEIGHTS_FILE}") as file:
         weights_sha256 = hashlib.file_digest(file, "sha256").digest()
     label = f"{training.settings.anchor}-pretrain-final"
     training.recorder.checkpoint_promoted(checkpoint_id, label, weights_sha256)

@@ -15,9 +15,9 @@ from typing import Any
 from trainer.config import PYTHON_TEXT, BadInput, Settings
 from trainer.document import Document
 from trainer.order import order_of
+from trainer.sizes import TOTAL_BPS
 from trainer.tokenizer import END_OF_TEXT, Packed, Shard, token_dtype
 
-TOTAL_BPS = 10_000
 CORPUS_SCHEMA = "psion.tokenized_corpus_manifest.v1"
 RAW_SOURCE_SCHEMA = "psion.raw_source_manifest.v1"
 PACKING_VERSION = "v1"

@@ -23,6 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from trainer.config import BadInput, Damaged
 from trainer.document import Document
+from trainer.files import open_recorded, write_durably
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILE = "tokenizer.json"
@@ -145,7 +146,7 @@ def write_shards(folder: Path, packed: Sequence[Packed], tokenizer: Tokenizer) -
     for number, group in enumerate(packed, start=1):
         shard_id = f"{group.split}-{number:04}"
         data = group.rows.astype(dtype).tobytes()
-        _write_durably(folder / f"{shard_id}.bin", data)
+        write_durably(folder / f"{shard_id}.bin", data)
         shards.append(
             Shard(
                 shard_id=shard_id,
@@ -158,7 +159,7 @@ def write_shards(folder: Path, packed: Sequence[Packed], tokenizer: Tokenizer) -
         )
         first += len(group.parts)
     text = tokenizer.to_str(pretty=True).encode()
-    _write_durably(folder / TOKENIZER_FILE, text)
+    write_durably(folder / TOKENIZER_FILE, text)
     return shards, hashlib.sha256(text).hexdigest()
 
 
@@ -220,20 +221,22 @@ def promised_shards(plan: dict[str, Any], manifest: dict[str, Any]) -> list[Shar
 
 
 class Shards:
-    """The sequences of a corpus folder, memory-mapped and checked once against their digests."""
+    """The sequences of a corpus folder, memory-mapped in the opening that was checked against their digests."""
 
     def __init__(self, folder: Path, shards: Sequence[Shard], context: int, vocab: int) -> None:
         self._parts: list[tuple[int, int, NDArray[np.uint16] | NDArray[np.uint32]]] = []
         for shard in shards:
-            path = folder / f"{shard.shard_id}.bin"
-            try:
-                with path.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError:
-                raise Damaged(f"shard {path} is not there; name the run's artifacts with --artifacts DIR") from None
-            if found != shard.sha256:
-                raise Damaged(f"shard {path} has sha256 {found}, and the contracts say {shard.sha256}; restore it")
-            rows = np.memmap(path, dtype=token_dtype(vocab), mode="r").reshape(-1, context)
+            name = f"{shard.shard_id}.bin"
+            sequences, dtype = shard.end_sequence_id - shard.first_sequence_id, token_dtype(vocab)
+            bytes_expected = sequences * context * dtype.itemsize
+            with open_recorded(folder, name) as file:
+                if (size := os.fstat(file.fileno()).st_size) != bytes_expected:
+                    raise Damaged(f"shard {folder / name} has {size:,} bytes, not {bytes_expected:,}; restore it")
+                if (found := hashlib.file_digest(file, "sha256").hexdigest()) != shard.sha256:
+                    raise Damaged(
+                        f"shard {folder / name} has sha256 {found}, and the contracts say {shard.sha256}; restore it"
+                    )
+                rows = np.memmap(file, dtype=dtype, mode="r", shape=(sequences, context))
             self._parts.append((shard.first_sequence_id, shard.end_sequence_id, rows))
 
     def rows(self, sequence_ids: Sequence[int]) -> Tokens:
@@ -246,10 +249,3 @@ class Shards:
                 row: NDArray[np.uint16] | NDArray[np.uint32] = rows[sequence_id - first]
                 return row
         raise AssertionError(f"sequence {sequence_id} is in no shard of the plan")
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,9 +1,14 @@
 """The trainer from the command line: one line for a mistake, a report for a run, no loss when killed."""
 
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,9 +17,12 @@ from psion_ledger import open_run
 from psion_ledger.audit import audit
 from tests.log.disks import fill
 from tests.trainer.tiny import write_corpus
+from trainer import talk
 from trainer.__main__ import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# What a phase says again when it takes long, as on a busy machine.
+REMINDER = re.compile(r" \(\d+ s\)$")
 TINY = ["--context", "16", "--vocab", "300", "--batch", "4", "--steps", "60"]
 
 
@@ -71,7 +79,6 @@ def spawned(arguments: list[str], patch: str = "") -> subprocess.Popen[str]:
         (["--run-id", "A"], 2, "bad run id 'A': use 1 to 64 lowercase letters"),
         (["--resume", "nowhere"], 4, "no run nowhere in"),
         (["--corpus", "missing"], 2, "corpus missing is not a folder; give --corpus a folder of text"),
-        (["--batch", "3", "--micro-steps", "2"], 2, "does not divide into 1 ranks x 2 micro steps"),
     ],
 )
 def test_a_mistake_gets_one_line(
@@ -84,47 +91,167 @@ def test_a_mistake_gets_one_line(
     *phases, told = err.splitlines()
     assert told.startswith("python -m trainer: ")
     assert line in told
-    assert phases in ([], ["loading"], ["loading", "reading the text"])
+    assert [phase for phase in phases if not REMINDER.search(phase)] in (
+        [], ["reading the text"], ["loading", "reading the record"]
+    )  # fmt: skip
     assert not place.ledger.exists()
     assert not place.artifacts.exists()
 
 
 def test_a_refused_corpus_leaves_nothing(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
-    """Shards that were written before the refusal are gone again."""
-    assert main(place.start("r", "--steps", "1", "--batch", "1")) == 2
-    assert "would never draw some source family; give --steps 2 or more" in capfd.readouterr().err
+    """Shards that were written before the refusal are gone again: a family of one sequence is drawn last."""
+    (place.corpus / "rare").mkdir()
+    for number in range(3):
+        (place.corpus / "rare" / f"{number}.txt").write_text(f"rare{number} " * 8, encoding="utf-8")
+    assert main(place.start("r", "--steps", "1", "--batch", "4")) == 2
+    assert re.search("would never draw some source family; give --steps [0-9]+ or more", capfd.readouterr().err)
     assert not (place.artifacts / "r").exists()
     assert not place.ledger.exists()
 
 
-def test_a_run_ends_in_its_report(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
-    """PASS at level replayed; the run id is the last line, and the way to resume was said on stderr.
+@dataclass(frozen=True)
+class Finished:
+    """Run `first`, trained to its end by a process of its own, and what that said."""
 
-    Resumed when it is finished, a run makes no new attempt and reports again. Its name is taken, and flags
-    that disagree with it are refused.
-    """
-    assert main(place.start("first")) == 0
-    out, err = capfd.readouterr()
-    assert "PASS   level replayed (here)" in out
-    assert out.splitlines()[-1] == "first"
-    assert f"to resume it: python -m trainer --resume first {' '.join(place.folders)}" in err
+    place: Place
+    exit_code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    place = Place(tmp_path_factory.mktemp("finished"))
+    write_corpus(place.corpus)
+    process = spawned(place.start("first"))
+    out, err = process.communicate()
+    return Finished(place, process.returncode, out, err)
+
+
+def shown(program: str) -> str:
+    """As a program of this environment is typed: by its name, where that is enough, and else from here."""
+    own = Path(sys.executable).with_name(program)
+    if shutil.which(program) == str(own):
+        return program
+    return str(own.relative_to(REPOSITORY) if own.is_relative_to(REPOSITORY) else own)
+
+
+PHASES = [
+    "reading the text", "loading", "writing the shards", "building the model", "training", "sealing",
+    "replaying order and content", "deriving the receipt", "finishing the record", "auditing",
+]  # fmt: skip
+
+
+def test_a_run_ends_in_its_report(finished: Finished) -> None:
+    """PASS at level replayed; the run id is the last line. On stderr every phase, and the command that resumes it."""
+    assert finished.exit_code == 0, finished.err
+    assert "PASS   level replayed (here)" in finished.out
+    assert finished.out.splitlines()[-1] == "first"
+    said = finished.err.splitlines()
+    assert [line for line in said if line in PHASES] == PHASES
+    words = ["-m", "trainer", "--resume", "first", "--corpus", str(finished.place.corpus), *finished.place.folders]
+    assert f"run first, attempt 1; to resume it: {shlex.join([shown('python'), *words])}" in said
+
+
+def test_a_finished_run_is_resumed_to_its_report(finished: Finished, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a new attempt. Its name is taken, and flags that disagree with it are refused."""
+    place = finished.place
     assert main(place.resume("first")) == 0
     assert capfd.readouterr().out.splitlines()[-1] == "first"
     assert place.attempts("first") == 1
     assert main(place.start("first")) == 2
-    assert "exists; resume the run with --resume, or choose another --run-id" in capfd.readouterr().err
+    again = f"{shown('python')} -m trainer --resume first --corpus {place.corpus} {' '.join(place.folders)}"
+    assert f"exists; go on with `{again}`, or choose another --run-id" in capfd.readouterr().err
     assert main(place.resume("first", "--steps", "61")) == 2
     assert "run first was started with --steps 60, not 61; resume it without --steps" in capfd.readouterr().err
 
 
-def test_a_damaged_record_is_not_resumed(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_that_leaves_is_no_error(finished: Finished) -> None:
+    """`python -m trainer | head`: the exit code is that of the run, and nothing is told but the phases."""
+    done = piped_to_nobody(finished.place.resume("first"), stderr=subprocess.PIPE)
+    told = {REMINDER.sub("", line) for line in done.stderr.splitlines()}
+    assert (done.returncode, told - {"auditing first ..."}) == (0, {"loading", "reading the record", "auditing"})
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_does_not_stop_the_training(place: Place) -> None:
+    """`python -m trainer 2>&1 | head`: it is trained, and passes."""
+    assert piped_to_nobody(place.start("r"), stderr=subprocess.STDOUT).returncode == 0
+    with open_run(place.ledger, "r") as run:
+        assert audit(run).verdict == "PASS"
+
+
+def piped_to_nobody(arguments: list[str], stderr: int) -> subprocess.CompletedProcess[str]:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "trainer", *arguments], stdout=write_end, stderr=stderr, text=True, cwd=REPOSITORY,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        )  # fmt: skip
+    finally:
+        os.close(write_end)
+
+
+def test_a_damaged_record_is_not_resumed(finished: Finished, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A missing segment could hide a checkpoint, so the resume stops and names it."""
-    assert main(place.start("r")) == 0
-    (segment,) = (place.ledger / "r" / "segments" / "checkpoint_written").iterdir()
+    shutil.copytree(finished.place.ledger, tmp_path / "ledger")
+    (segment,) = (tmp_path / "ledger" / "first" / "segments" / "checkpoint_written").iterdir()
     segment.unlink()
-    capfd.readouterr()
-    assert main(place.resume("r")) == 3
+    assert main(["--resume", "first", "--ledger", str(tmp_path / "ledger")]) == 3
     assert f"{segment.name} is damaged: " in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_nothing_is_silent_for_more_than_two_seconds(place: Place) -> None:
+    """The whole of a run of the smoke anchor's own size, with room for a busy machine."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "--run-id", "r", "--steps", "40", *place.folders],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    last_s, longest_s = time.monotonic(), 0.0
+    for _ in process.stderr:
+        longest_s, last_s = max(longest_s, time.monotonic() - last_s), time.monotonic()
+    process.communicate()
+    assert (process.returncode, longest_s < 3) == (0, True), longest_s
+
+
+def test_a_phase_is_said_again_when_nothing_else_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With the seconds that it has taken; a line in between puts it off, and its end ends it."""
+    monkeypatch.setattr(talk, "SILENT_S_MAX", 0.4)
+    with talk.phase("thinking"):
+        time.sleep(1)
+    said = capfd.readouterr().err.splitlines()
+    assert (said[0], len(said) > 1) == ("thinking", True)
+    assert {REMINDER.sub("", line) for line in said} == {"thinking"}
+    with talk.phase("speaking"):
+        for _ in range(12):
+            time.sleep(0.05)
+            talk.say("a word")
+    time.sleep(0.5)
+    assert capfd.readouterr().err.splitlines() == ["speaking", *["a word"] * 12]
+
+
+def test_what_is_said_is_one_line_that_no_terminal_obeys(capfd: pytest.CaptureFixture[str]) -> None:
+    """Escapes, line breaks and bidi overrides are spelled; letters are left as they are."""
+    talk.say("é \x1b[2J \n \r \u202e \x9b")
+    assert capfd.readouterr().err == "é \\x1b[2J \\x0a \\x0d \\u202e \\x9b\n"
+
+
+def test_a_crash_of_ours_is_not_a_violation(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 3, in one line."""
+    monkeypatch.setattr("trainer.__main__.read_text", lambda settings: 1 // 0)
+    assert main(place.start("r")) == 3
+    assert capfd.readouterr().err == (
+        "python -m trainer: cannot go on, ZeroDivisionError: integer division or modulo by zero "
+        "(PSION_LEDGER_DEBUG=1 shows where). Nothing was recorded yet.\n"
+    )
 
 
 @pytest.mark.slow
@@ -151,7 +278,7 @@ def test_killed_and_resumed_equals_uninterrupted(
             break
     _, err = process.communicate()
     assert process.returncode == exit_code
-    assert number == signal.SIGKILL or "to go on: python -m trainer --resume parts" in err
+    assert number == signal.SIGKILL or f"to go on: {shown('python')} -m trainer --resume parts" in err
     resumed = spawned(place.resume("parts"))
     out, err = resumed.communicate()
     assert (resumed.returncode, "PASS" in out) == (0, True), err
@@ -178,7 +305,8 @@ def test_a_resume_does_what_is_left(place: Place, dies_at: str) -> None:
     killed = spawned(place.start("r"), f"{dies_at} = lambda *facts, **named: os._exit(9)")
     killed.communicate()
     assert killed.returncode == 9
-    resumed = spawned(place.resume("r"))
+    # Before the text is promised, the folder is named once more.
+    resumed = spawned(place.resume("r", "--corpus", str(place.corpus)))
     out, err = resumed.communicate()
     assert (resumed.returncode, "PASS   level replayed (here)" in out) == (0, True), err
     assert out.splitlines()[-1] == "r"
@@ -233,7 +361,7 @@ def test_two_ranks_make_one_run(place: Place) -> None:
             process.terminate()
             break
     _, err = process.communicate()
-    assert "to go on: torchrun --nproc-per-node 2 -m trainer --resume r" in err
+    assert f"to go on: {shown('torchrun')} --nproc-per-node 2 -m trainer --resume r" in err
     done = subprocess.run(
         [*torchrun, *place.resume("r")], capture_output=True, text=True, cwd=REPOSITORY, env=environment
     )

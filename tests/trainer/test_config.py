@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from trainer.config import (
     ANCHORS,
     BadInput,
+    Damaged,
     Settings,
     new_settings,
     parse_command,
@@ -20,7 +21,7 @@ def test_settings_survive_the_ledger(anchor: str) -> None:
     assert Settings.from_pairs(ANCHORS[anchor].pairs()) == ANCHORS[anchor]
 
 
-@given(rate=st.floats(allow_nan=False), seed=st.integers(0, 2**31 - 1))
+@given(rate=st.floats(min_value=0, allow_nan=False, allow_infinity=False), seed=st.integers(0, 2**31 - 1))
 def test_settings_keep_every_bit_of_a_float(rate: float, seed: int) -> None:
     """A learning rate comes back as the same float64."""
     settings = new_settings({"learning_rate": rate, "seed": seed}, world_size=1, threads=2)
@@ -35,6 +36,11 @@ def test_settings_keep_every_bit_of_a_float(rate: float, seed: int) -> None:
         (["--vocab", "256"], "argument --vocab: must be a whole number from 257 to 2147483647, not '256'"),
         (["--context", "1"], "argument --context: must be a whole number from 2 to 2147483647, not '1'"),
         (["--seed", "-1"], "argument --seed: must be a whole number from 0 to 2147483647, not '-1'"),
+        (["--steps", "-3"], "argument --steps: must be a whole number from 1 to 2147483647, not '-3'"),
+        (["--batch", str(2**31)], f"argument --batch: must be a whole number from 1 to 2147483647, not '{2**31}'"),
+        (["--corpus", ""], "argument --corpus: must be a name that can be printed, not ''"),
+        (["--ledger", " "], "argument --ledger: must be a name that can be printed, not ' '"),
+        (["--artifacts", "a\x1b[2J"], "argument --artifacts: must be a name that can be printed, not 'a\\x1b[2J'"),
         (["--resume", "a", "--run-id", "b"], "--resume a and --run-id b name two runs; give --resume alone"),
     ],
 )
@@ -82,3 +88,50 @@ def test_a_resume_refuses_a_flag_that_disagrees() -> None:
     with pytest.raises(BadInput) as refused:
         refuse_disagreeing_flags("r", {"micro_steps": 2}, ANCHORS["smoke"])
     assert str(refused.value) == "run r was started with --micro-steps 1, not 2; resume it without --micro-steps"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("no_such_setting", "1"),
+        ("no_such_setting", "None"),
+        ("no_such_setting\x1b[2J" + "x" * 1_000_000, "1"),
+        ("steps", "many"),
+        ("steps", ""),
+        ("steps", "1_000"),
+        ("steps", "-1"),
+        ("steps", "9" * 5000),
+        ("checkpoint_every_steps", "0"),
+        ("evaluate_every_steps", "0"),
+        ("micro_steps", "0"),
+        ("threads", "99999999999"),
+        ("learning_rate", "nan"),
+        ("learning_rate", "-1.0"),
+        ("beta1", "1.0"),
+        ("clip_norm", "inf"),
+        ("anchor", "huge\x1b[2J"),
+        ("corpus", "a\nb"),
+    ],
+)
+def test_a_setting_that_this_trainer_never_recorded_is_refused(name: str, text: str) -> None:
+    """A name that it does not have, or a value that is no such number: named, and short."""
+    pairs = [pair for pair in ANCHORS["smoke"].pairs() if pair[0] != name]
+    with pytest.raises(Damaged) as refused:
+        Settings.from_pairs([*pairs, (name, text)])
+    line = str(refused.value)
+    assert line.startswith("the recorded settings are not this trainer's: ")
+    assert name[:15] in line
+    assert len(line) < 400
+
+
+def test_a_setting_that_is_recorded_twice_is_refused() -> None:
+    """Nobody could say which of them counts."""
+    with pytest.raises(Damaged, match="'seed' is '1337'"):
+        Settings.from_pairs([*ANCHORS["smoke"].pairs(), ("seed", "1337")])
+
+
+def test_a_setting_that_is_left_out_is_named() -> None:
+    """One without a default."""
+    pairs = [pair for pair in ANCHORS["smoke"].pairs() if pair[0] != "steps"]
+    with pytest.raises(Damaged, match="'steps' is left out"):
+        Settings.from_pairs(pairs)

@@ -1,5 +1,6 @@
 """The contracts that the trainer writes: they hold, they are a function of the text, and weights add up."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,13 @@ from hypothesis import strategies as st
 
 from psion_ledger.contracts import Contracts, check_contracts, decode_document
 from tests.trainer.tiny import settings, write_corpus
-from trainer.__main__ import prepare
-from trainer.config import ANCHORS, BadInput
+from trainer import beginning
+from trainer.config import ANCHORS, BadInput, Settings
 from trainer.promises import largest_remainder
+
+
+def prepare(chosen: Settings, run_id: str, artifacts: Path) -> tuple[dict[str, str], bytes]:
+    return beginning.prepare(chosen, beginning.read_text(chosen), run_id, artifacts)
 
 
 def bound(documents: dict[str, str]) -> Contracts:
@@ -76,11 +81,22 @@ def test_evaluation_sets_begin_each_range(tmp_path: Path) -> None:
 
 
 def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:
-    """One step of one sequence draws one family of two; the line names the horizon that draws both."""
-    chosen = replace(settings(write_corpus(tmp_path / "text")), steps=1, batch=1)
+    """A family that is small is drawn late; the line names the shortest horizon that draws it."""
+    folder = write_corpus(tmp_path / "text")
+    (folder / "rare").mkdir()
+    for number in range(3):
+        (folder / "rare" / f"{number}.txt").write_text(f"rare{number} " * 8, encoding="utf-8")
+    chosen = replace(settings(folder), steps=1)
     with pytest.raises(BadInput) as refused:
         prepare(chosen, "r", tmp_path / "r")
-    assert str(refused.value) == ("1 steps of 1 sequences would never draw some source family; give --steps 2 or more")
+    told = re.fullmatch(
+        r"1 steps of 4 sequences would never draw some source family; give --steps (\d+) or more", str(refused.value)
+    )
+    assert told is not None
+    fewest = int(told[1])
+    prepare(replace(chosen, steps=fewest), "r", tmp_path / "r")
+    with pytest.raises(BadInput):
+        prepare(replace(chosen, steps=fewest - 1), "r", tmp_path / "r")
 
 
 def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_changed_shard_is_not_read(documents: list[Document], tmp_path: Path) 
     path.write_bytes(data)
     with pytest.raises(Damaged, match=f"{shards[1].shard_id}.bin has sha256 .*; restore it"):
         Shards(tmp_path, shards, CONTEXT, 300)
-    with pytest.raises(Damaged, match="is not there; name the run"):
+    with pytest.raises(Damaged, match="No such file or directory; name the run's artifacts"):
         Shards(tmp_path, [replace(shards[0], shard_id="elsewhere")], CONTEXT, 300)
 
 

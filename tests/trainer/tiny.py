@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from trainer import emit
-from trainer.__main__ import prepare
+from trainer.beginning import prepare, read_text
 from trainer.config import ANCHORS, Settings
 from trainer.environment import World
 from trainer.loop import Training, build
@@ -51,7 +51,7 @@ class Runs:
     def begin(self, run_id: str) -> Training:
         """Attempt 1, with everything declared; close its recorder."""
         artifacts = self.artifacts / run_id
-        documents, index = prepare(self.settings, run_id, artifacts)
+        documents, index = prepare(self.settings, read_text(self.settings), run_id, artifacts)
         run = emit.create(self.ledger, run_id)
         recorder = emit.Recorder(run, emit.claim_attempt(run), 0, [], "raise")
         recorder.run_started(self.settings, LONE, [])
