@@ -23,6 +23,9 @@ from psion_ledger.log import claim, verified
 from psion_ledger.record import Fault, LedgerFile, Record, read
 
 QUERY_SECONDS_MAX = 120.0
+# A message may list sixty candidates, or quote a value of the record.
+ERROR_LINES_MAX = 8
+ERROR_CHARACTERS_MAX = 1000
 _SHOW_TABLES = re.compile(r"\s*show\s+(?:all\s+)?tables\s*;?\s*", re.IGNORECASE)
 # What no query is to blame for.
 _THE_RECORDS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
@@ -85,7 +88,7 @@ class Run:
         self._refuse_if_damaged(None)
         if not self.despite_damage:
             for fault in self.faults:
-                raise Damaged(self.run_id, fault.file, fault.reason)
+                raise Damaged(self.record.folder, fault.file, fault.reason)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -218,7 +221,12 @@ def first_line(error: Exception) -> str:
 def sql_error(error: Exception) -> str:
     """What DuckDB says of a query, in one line: with the names that it proposes, without the place in a text that is
     not the one that was given."""
-    return " ".join(str(error).split("\n\nLINE ")[0].split("\n"))
+    lines = [" ".join(line.split()) for line in str(error).split("\n\nLINE ")[0].splitlines()]
+    said = " ".join(line for line in lines[:ERROR_LINES_MAX] if line)
+    if (more := len(said) - ERROR_CHARACTERS_MAX) > 0:
+        said = f"{said[:ERROR_CHARACTERS_MAX]}... ({more:,} more characters)"
+    more_lines = len(lines) - ERROR_LINES_MAX
+    return said if more_lines <= 0 else f"{said}, and {more_lines:,} more lines"
 
 
 def _listing(query: str) -> str:

@@ -124,14 +124,10 @@ def visible(kind: str) -> str:
     return ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
 
 
-def _relate_files(
-    con: duckdb.DuckDBPyConnection,
-    source: verified.VerifiedFiles,
-    name: str,
-    found: list[LedgerFile],
-    schema: pa.Schema,
-) -> None:
-    """Files of one schema under one name: a table in memory, or a dataset to be scanned."""
+def _relation(
+    con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, found: list[LedgerFile], schema: pa.Schema
+) -> duckdb.DuckDBPyRelation:
+    """Files of one schema: a table in memory, or a dataset to be scanned."""
     promised = [
         verified.Promised(path=f.path, sha256=f.sha256_expected, rows=f.rows or None, schema=schema) for f in found
     ]
@@ -139,17 +135,16 @@ def _relate_files(
         sum(sizes) for sizes in zip(*((f.rows, f.bytes_actual or 0) for f in found), strict=True)
     )
     small = rows_total <= TABLE_ROWS_MAX and bytes_total <= TABLE_BYTES_MAX
-    con.register(name, source.table(promised) if small else source.dataset(promised))
+    return con.from_arrow(source.table(promised) if small else source.dataset(promised))
 
 
 def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, record: Record, kind: str) -> None:
-    con.register(f"{kind}__tail", tail_table(record, kind))
-    sources = [f"select * from {kind}__tail"]
-    for number, (through_seq, found) in enumerate(sealed_files(record, kind)):
-        name = f"{kind}__sealed_{number}"
-        _relate_files(con, source, name, found, columns.schema(kind))
-        sources.append(through(name, through_seq))
-    con.execute(f"create temp view {kind} as select {visible(kind)} from ({' union all by name '.join(sources)})")
+    """A view that is made of relations without names: nothing but the kind can be listed or asked."""
+    rows = con.from_arrow(tail_table(record, kind))
+    for through_seq, found in sealed_files(record, kind):
+        part = _relation(con, source, found, columns.schema(kind))
+        rows = rows.union(part if through_seq is None else part.filter(f"seq <= {through_seq}"))
+    rows.project(visible(kind)).create_view(kind)
 
 
 def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> LedgerFile | None:
@@ -260,7 +255,7 @@ def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.Duck
     if index is None or not index.holds:
         con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
     else:
-        _relate_files(con, source, "sequence_index", [index], SEQUENCE_INDEX_SCHEMA)
+        _relation(con, source, [index], SEQUENCE_INDEX_SCHEMA).create_view("sequence_index")
     found = record.files + ([index] if index is not None else [])
     con.register("ledger_files", rows(_FILES_SCHEMA, found))
     con.register("manifest_links", rows(_LINKS_SCHEMA, _links(record)))

@@ -12,7 +12,11 @@ def plain(text: str) -> str:
     """The text with every character that a terminal might obey spelled out, such as `\\x1b` or `\\u202e`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_spelled(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+    return text.translate({ord(c): _spelled(c) for c in _hidden(text)})
+
+
+def _hidden(text: str) -> list[str]:
+    return [c for c in set(text) if unicodedata.category(c) in _HIDDEN]
 
 
 def _spelled(character: str) -> str:
@@ -22,20 +26,24 @@ def _spelled(character: str) -> str:
 
 def json_safe(text: str) -> str:
     """JSON text with every such character of its strings as `\\u` escapes: it parses to the same values."""
-    return text if text.isascii() and "\x7f" not in text else "".join(map(_json_escaped, text))
+    hidden = {ord(c): _json_escaped(c) for c in _hidden(text) if c != "\n"}
+    return text.translate(hidden) if hidden else text
 
 
 def _json_escaped(character: str) -> str:
-    if character in "\n\t\r" or unicodedata.category(character) not in _HIDDEN:
-        return character
+    if character in "\t\r":
+        return " "  # Between the values: within one, JSON has them as escapes already.
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
-def brief(text: str) -> str:
-    """The beginning of a long text, and how much of it is left out: for people, who read no megabytes."""
-    more = len(text) - SHOWN_CHARACTERS_MAX
-    return text if more <= 0 else f"{text[:SHOWN_CHARACTERS_MAX]}... ({more:,} more characters)"
+def brief(text: str, characters_max: int = SHOWN_CHARACTERS_MAX) -> str:
+    """A long text's beginning and end, and how much is left out between: for people, who read no megabytes."""
+    more = len(text) - characters_max
+    if more <= 0:
+        return text
+    end = characters_max // 4
+    return f"{text[: characters_max - end]}... ({more:,} more characters) ...{text[-end:]}"
 
 
 def csv_cell(value: object) -> object:

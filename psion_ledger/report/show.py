@@ -1,5 +1,6 @@
 """Small outputs of the command line: runs, rows, a run's facts, a verification, a replay."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,9 @@ def print_proof(found: heads.Checked, proven: heads.Statement | None, findings: 
 def _proven(proven: heads.Statement) -> str:
     entry, event = proven.entry, proven.event
     if event is not None and entry is not None:
-        return f"{event['kind']} at seq {event['seq']} of {event['stream']} is in entry {entry['number']} of the log"
+        recorded = datetime.fromtimestamp(event["recorded_at_ns"] // 1_000_000_000, UTC)
+        place = f"seq {event['seq']} of {event['stream']}, recorded {recorded:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{event['kind']} at {place}, is in entry {entry['number']} of the log"
     if entry is not None:
         seqs = f"seq {entry['first_seq']} to {entry['last_seq']} of {entry['stream']}"
         return f"entry {entry['number']} is in the log: {seqs}"

@@ -21,9 +21,16 @@ _STYLE = {"PASS": "bold green", "HELD": "bold green", "FAIL": "bold red", "UNPRO
 _MARK = {"violated": "VIOLATED", "vacuous": "vacuous", "not_applicable": "n/a", "skipped": "skipped"}
 
 
+class _Console(Console):
+    """Rich would end the process with exit code 1 when the reader leaves, and 1 means that a law is violated."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # It is called where the BrokenPipeError was caught.
+
+
 def console(file: IO[str] | None = None) -> Console:
     """A console of 100 columns at most, on stdout or a file; Rich honours NO_COLOR by itself."""
-    made = Console(file=file, highlight=False, emoji=False, markup=False)
+    made = _Console(file=file, highlight=False, emoji=False, markup=False)
     made.width = min(made.width, COLUMNS) if made.is_terminal else COLUMNS
     return made
 
@@ -170,7 +177,7 @@ def _laws(laws: list[LawResult]) -> Table:
         for law in (law for law in own if law.status != "held" and law not in unread):
             style = {"violated": "bold red", "vacuous": "yellow"}.get(law.status, "dim")
             findings = f" ({law.findings_total})" if law.findings_total else ""
-            why = f": {plain(law.skipped.reason)}" if law.skipped is not None else ""
+            why = f": {plain(brief(law.skipped.reason))}" if law.skipped is not None else ""
             mark = Text(_MARK[law.status] + findings + why, style=style)
             table.add_row("", f"  {law.name}", _number(law.examined), mark)
     return table
@@ -225,11 +232,11 @@ def _lineage(rows: list[Row]) -> Table:
 def _checkpoint(row: Row, depth: int) -> list[Text]:
     notes = Text()
     if row["label"] is not None:
-        notes.append(f"promoted as {plain(row['label'])} ", style="bold green")
+        notes.append(f"promoted as {plain(brief(row['label']))} ", style="bold green")
     if not row["effective"]:
         notes.append("superseded ", style="dim")
     if row["removed"] is not None:
-        notes.append(f"removed: {plain(row['removed'])}", style="dim")
+        notes.append(f"removed: {plain(brief(row['removed']))}", style="dim")
     parent = row["parent_checkpoint_id"]
     return [
         text("  " * depth + row["checkpoint_id"]), text("-" if parent is None else parent), text(row["step"]),

@@ -1,6 +1,8 @@
 """The terminal report: what a reader finds in it, and that hostile text stays text."""
 
+import contextlib
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,14 @@ def test_hostile_text_from_a_ledger_is_spelled_out(tmp_path: Path) -> None:
 def test_plain_spells_out_what_a_terminal_might_obey(text: str, shown: str) -> None:
     """Controls, separators, zero widths, bidi and tag characters."""
     assert plain(text) == shown
+
+
+def test_a_reader_that_leaves_is_no_violation() -> None:
+    """Rich ends a process with exit code 1 then, which says that a law is violated: ours says BrokenPipeError."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    file = os.fdopen(write_end, "w")
+    with pytest.raises(BrokenPipeError):
+        terminal.console(file).print("a report " * 20_000)
+    with contextlib.suppress(BrokenPipeError):
+        file.close()
