@@ -10,6 +10,7 @@
     |- CannotDecide             3   the evidence cannot be read, or is not enough
     |  |- Unreadable            3   a file of the ledger that is missing, cut short or malformed
     |  |  |- Damaged            3   a file whose bytes are not those that the record promises, so no answer rests on it
+    |  |  |- Inaccessible       3   a file or folder that the system keeps us from reading; nothing is known about it
     |  |- NewerFormat           3   written by a later version than this one
     |  |- LimitHit              3   more bytes, rows or seconds than allowed
     |  |- WriterFailed          3   a write or a sync failed; the writer refuses everything after it
@@ -19,11 +20,25 @@
 Any other exception is a bug of ours; the command line turns it into exit code 3.
 """
 
+import shlex
+from pathlib import Path
+from typing import Any
+
 
 class LedgerError(Exception):
     """What went wrong, where (run, stream, seq, file) and what to do, in one line."""
 
     exit_code = 3
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error passes from process to process as it is; the arguments that made it are in its message."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[LedgerError], args: tuple[Any, ...], attributes: dict[str, Any]) -> LedgerError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(LedgerError):
@@ -63,11 +78,16 @@ class Unreadable(CannotDecide):
 
 
 class Damaged(Unreadable):
-    """`file` is relative to the run's folder."""
+    """`run` is the run's folder, and `file` relative to it."""
 
-    def __init__(self, run_id: str, file: str, reason: str) -> None:
-        super().__init__(f"run {run_id}: {file} is damaged: {reason}; `psion-ledger fsck {run_id}` lists what is")
+    def __init__(self, run: Path, file: str, reason: str) -> None:
+        command = shlex.join(["psion-ledger", "fsck", run.name, "--ledger", str(run.parent)])
+        super().__init__(f"run {run.name}: {file} is damaged: {reason}; `{command}` lists what is")
         self.file = file
+
+
+class Inaccessible(Unreadable):
+    pass
 
 
 class NewerFormat(CannotDecide):

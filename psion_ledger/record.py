@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from psion_ledger.errors import CannotDecide, Damaged, Unreadable
+from psion_ledger.errors import CannotDecide, Damaged, Inaccessible, Unreadable
 from psion_ledger.events import StreamOpened
 from psion_ledger.log import claim, files, manifest, unnamed
 from psion_ledger.log.frame import Damage, Frame, Scan, first_link
@@ -85,12 +85,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Raise Damaged when a sealed file has changed since the record was read."""
         for file in self.files:
             if file.holds and files.measure(self.folder, file.path, file.bytes_expected)[1] != file.sha256_expected:
-                raise Damaged(self.claim.run_id, file.path, "it was changed while it was read")
+                raise Damaged(self.folder, file.path, "it was changed while it was read")
 
     def require_whole(self) -> None:
         """Raise Damaged, naming the first fault, when there is one."""
         for fault in _faults(self):
-            raise Damaged(self.claim.run_id, fault.file, fault.reason)
+            raise Damaged(self.folder, fault.file, fault.reason)
 
 
 def read(folder: Path, as_of: int | None = None) -> Record:
@@ -222,6 +222,8 @@ def _attempts(folder: Path, claimed: claim.Claim, known: manifest.Manifest, tail
     for number in sorted(sealed | unsealed):
         try:
             claim.read_attempt(folder, number, claimed)
+        except Inaccessible:
+            raise
         except CannotDecide as error:
             yield Fault(file=f"attempts/{number}.json", reason=str(error))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from psion_ledger import heads
-from psion_ledger.errors import LedgerError, UsageError
+from psion_ledger.errors import Inaccessible, LedgerError, UsageError
 from psion_ledger.log import files
 from psion_ledger.record import Record
 
@@ -74,6 +74,8 @@ def signed_heads(record: Record, key: "Ed25519PublicKey") -> list[tuple[heads.He
         try:
             note = files.read_regular(path, heads.NOTE_BYTES_MAX)
             head = heads.verify(note, key)
+        except Inaccessible:
+            raise
         except (heads.NoteRefused, LedgerError, FileNotFoundError):
             continue  # A check of the files finds it.
         if head.size <= tree.size and tree.root(head.size) == head.root:

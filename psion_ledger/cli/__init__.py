@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from psion_ledger import __version__
-from psion_ledger.cli import custody, receipts, runs
+from psion_ledger.cli import custody, proofs, receipts, runs
 from psion_ledger.cli.app import app, say
 from psion_ledger.cli.supervise import supervised
-from psion_ledger.errors import LedgerError
+from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.settings import from_pyproject
 
-__all__ = ["app", "custody", "main", "receipts", "runs"]
+__all__ = ["app", "custody", "main", "proofs", "receipts", "runs"]
 
 
 @app.callback(invoke_without_command=True)
@@ -24,17 +24,22 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def main() -> None:
+    watched = len(sys.argv) > 1 and sys.argv[-1] != "--help"
     try:
         defaults = from_pyproject(Path.cwd())
+        if watched:
+            supervised()
     except LedgerError as error:
         say(f"psion-ledger: {error}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        # The folder we are in was removed, or no process can be made.
+        say(f"psion-ledger: cannot begin: {error}")
+        sys.exit(CannotDecide.exit_code)
     commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
     known: dict[str, Any] = dict.fromkeys(commands - {receipts.verify.__name__}, defaults)
-    proofs = {command.callback.__name__ for command in custody.prove.registered_commands if command.callback}
-    known["prove"] = dict.fromkeys(proofs, defaults)
-    if len(sys.argv) > 1 and sys.argv[-1] != "--help":
-        supervised()
+    proving = {command.callback.__name__ for command in proofs.prove.registered_commands if command.callback}
+    known["prove"] = dict.fromkeys(proving, defaults)
     app(default_map=known)
 
 

@@ -6,7 +6,6 @@ Data goes to stdout, talk to stderr. Exit codes: 0 it holds, 1 a law is violated
 
 import functools
 import os
-import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
 
 import typer
 
-from psion_ledger.errors import LedgerError, UsageError
-from psion_ledger.report.escape import plain
+from psion_ledger.errors import LedgerError
+from psion_ledger.inputs import read_input
+from psion_ledger.report.escape import brief, plain
 
 if TYPE_CHECKING:
     from psion_ledger.ledger import Run
@@ -55,15 +55,16 @@ DespiteDamage = Annotated[
     bool, typer.Option("--despite-damage", help="Answer from the files that hold, under a banner; nothing is verified.")
 ]
 FAULTS_SHOWN = 5
+# Longer than any message of ours: what it quotes may be of any length.
+LINE_CHARACTERS_MAX = 2000
 SILENT_S_MAX = 1.9
-INPUT_BYTES_MAX = 256 << 20
 LEDGER = Path("ledger")
 ARTIFACTS = Path("runs")
 
 
 def say(message: str) -> None:
-    """Talk: one escaped line on stderr."""
-    print(plain(message), file=sys.stderr)
+    """Talk: one escaped line on stderr, of no more than people read."""
+    print(plain(brief(message, LINE_CHARACTERS_MAX)), file=sys.stderr)
 
 
 def guarded(command: Callable[P, int]) -> Callable[P, None]:
@@ -150,17 +151,5 @@ def phase(name: str) -> Iterator[None]:
 
 
 def read_file(path: Path) -> bytes:
-    """A file that the user names: a regular one, through links if need be, of at most INPUT_BYTES_MAX. Raises
-    UsageError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise UsageError(f"{path}: not a regular file")
-    with os.fdopen(fd, "rb") as file:
-        data = file.read(INPUT_BYTES_MAX + 1)
-    if len(data) > INPUT_BYTES_MAX:
-        raise UsageError(f"{path}: larger than {INPUT_BYTES_MAX:,} bytes, which no such document is")
-    return data
+    """A file that the user names. Raises UsageError."""
+    return read_input(path)[0]

@@ -47,7 +47,7 @@ def receipt(
     from psion_ledger.receipts import derive_receipt
     from psion_ledger.report.escape import json_safe
 
-    placed = Placed.at(output)
+    placed = Placed.at(output, ledger / run)
     with opened(ledger, run, despite_damage=despite_damage) as record:
         recorded = record.first("select document from receipt_recorded order by attempt desc, seq desc limit 1")
         if recorded is None:

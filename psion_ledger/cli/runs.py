@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +34,7 @@ from psion_ledger.cli.app import (
     to_judge,
 )
 from psion_ledger.cli.output import Placed, write_out
-from psion_ledger.errors import UsageError
+from psion_ledger.errors import NoSuchRun, UsageError
 
 if TYPE_CHECKING:
     from psion_ledger.witness import Kept
@@ -81,9 +82,9 @@ def audit(
     """Check every law over a run, and say how far its evidence carries."""
     from psion_ledger import audit as auditing
     from psion_ledger.report import facts, terminal
-    from psion_ledger.report.escape import json_safe
 
-    placed = Placed.at(output, expect_head, key)
+    own = (artifacts or ARTIFACTS, ledger) if run is None else ((artifacts or ARTIFACTS) / run, ledger / run)
+    placed = Placed.at(output, expect_head, key, corpus, *own)
     kept = _kept(expect_head, key)
     with to_judge(ledger, run, as_of) as record:
         with phase(f"auditing {record.run_id}"):
@@ -97,7 +98,7 @@ def audit(
                 deep=deep,
             )
         if format == "json":
-            write_out(json_safe(auditing.to_json(found).decode()), placed)
+            write_out(auditing.to_json(found).decode(), placed)
             return found.exit_code
         known = None if found.damaged or select else facts.gather(record, found, auditing.commands(record, artifacts))
     if placed is None:
@@ -127,13 +128,14 @@ def runs(ledger: Ledger = LEDGER, despite_damage: DespiteDamage = False, format:
     """List the runs of a ledger, latest first; of one that is damaged it says that alone, and ends with 3."""
     from psion_ledger.log import run_ids
     from psion_ledger.report import machine, show
-    from psion_ledger.report.rows import print_rows
 
+    if not os.path.lexists(ledger):
+        raise NoSuchRun(f"no ledger {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
     rows = [show.run_line(ledger, run_id, despite_damage=despite_damage) for run_id in run_ids(ledger)]
     if format == "json":
         print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
     elif rows:
-        print_rows(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
+        _print_table(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
     else:
         say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
     return 3 if any(row["steps"] is None for row in rows) else 0
@@ -183,7 +185,7 @@ def query(
 
     with opened(ledger, run, as_of, despite_damage=despite_damage) as record, phase("asking"):
         if sql is None:
-            printing.print_rows(["name", "what it holds"], printing.relation_lines())
+            printing.print_entries(["name", "what it holds"], printing.relation_lines())
             return 0
         relation = record.sql(printing.named_query(sql[1:]) if sql.startswith("@") else sql)
         names, rows = list(relation.columns), relation.fetchall()
@@ -197,8 +199,15 @@ def query(
     elif format == "csv":
         sys.stdout.write(machine.csv_text(names, rows))
     else:
-        printing.print_rows(names, rows)
+        _print_table(names, rows)
     return 0
+
+
+def _print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    from psion_ledger.report.rows import print_rows
+
+    if left_out := print_rows(names, rows):
+        say(f"{len(left_out)} of {len(names)} columns do not fit the terminal: {', '.join(left_out)}")
 
 
 @app.command()
@@ -243,14 +252,14 @@ def laws(format: DocumentFormat = "rich") -> int:
     """List the laws by family, with what each promises."""
     from psion_ledger import catalog
     from psion_ledger.report import machine
-    from psion_ledger.report.rows import print_rows
+    from psion_ledger.report.rows import print_entries
 
     names = ("name", "family", "level", "over", "law")
     rows = [{name: law.header[name] for name in names} for law in catalog.laws()]
     if format == "json":
         print(machine.document("psion_ledger.laws.v1", {"laws": rows}))
     else:
-        print_rows(["family", "law", "it promises"], [[r["family"], r["name"], r["law"]] for r in rows])
+        print_entries(["family", "law", "it promises"], [[r["family"], r["name"], r["law"]] for r in rows])
     return 0
 
 
@@ -267,7 +276,7 @@ def catalog(
 
     if os.path.lexists(output):
         raise UsageError(f"{output} exists: delete it first, it can always be made again")
-    placed = Placed.at(output)
+    placed = Placed.at(output, ledger / run)
     assert placed is not None, "the option is required"
     with opened(ledger, run, as_of) as record:
         write_catalog(record, placed.scratch, placed.path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from psion_ledger import heads
-from psion_ledger.errors import CannotDecide, LedgerError, Unreadable
+from psion_ledger.errors import CannotDecide, Inaccessible, LedgerError, Unreadable
 from psion_ledger.fsck import journals
 from psion_ledger.fsck.finding import HARMLESS, UNDECIDED, Finding
 from psion_ledger.log import claim, files, find_run, manifest, unnamed
@@ -55,10 +55,12 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKey | None" = None) -> Checked:
-    """Check a run's files. Raises NoSuchRun, BadRunId, and NewerFormat or LimitHit for what this cannot judge."""
+    """Check a run's files. Raises NoSuchRun, BadRunId; NewerFormat, LimitHit, Inaccessible for what it cannot judge."""
     folder = find_run(ledger, run_id)
     try:
         claimed, claim_sha256 = claim.read_claim(folder)
+    except Inaccessible:
+        raise
     except Unreadable as error:
         found = [Finding(code="claim_damaged", file="CLAIM", detail=f"{error}; nothing that rests on it was checked")]
         return Checked(run_id=run_id, deep=deep, entries=0, files=0, journals=0, heads=0, findings=found)
@@ -106,6 +108,8 @@ def _attempts(folder: Path, claimed: claim.Claim, known: manifest.Manifest) -> I
                 yield Finding(code="attempt_missing", file=name, detail=f"attempt {last} is there")
                 return
             claim.read_attempt(folder, number, claimed)
+        except Inaccessible:
+            raise
         except CannotDecide as error:
             yield Finding(code="attempt_damaged", file=name, detail=str(error))
 
@@ -179,6 +183,8 @@ def _heads(
         try:
             data = files.read_regular(path, heads.NOTE_BYTES_MAX)
             head = heads.unverified(data).head if key is None else heads.verify(data, key)
+        except Inaccessible:
+            raise
         except (heads.NoteRefused, LedgerError, FileNotFoundError) as error:
             yield Finding(code="head_damaged", file=name, detail=str(error))
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from psion_ledger.errors import Unreadable
+from psion_ledger.errors import Inaccessible, Unreadable
 from psion_ledger.fsck.finding import Code, Finding
 from psion_ledger.log import claim, files, manifest
 from psion_ledger.log.frame import Damage, Header, Scan, first_link
@@ -38,6 +38,8 @@ def scans(folder: Path) -> Iterator[Scanned]:
             scan = Scan(data, name, files.first_seq(following) if follows else None)
         except FileNotFoundError:
             continue  # Sealed meanwhile.
+        except Inaccessible:
+            raise
         except Unreadable as error:
             yield Scanned(
                 name=name, stream=path.parent.name, header=None, last_seq=files.first_seq(path), link_after=b"",

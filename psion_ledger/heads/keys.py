@@ -5,13 +5,13 @@ its public key. Sources: RFC 8032 (Ed25519), RFC 8410 (its PEM files), C2SP sign
 """
 
 import base64
-import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psion_ledger.digest import sha256
 from psion_ledger.errors import UsageError
+from psion_ledger.inputs import read_input
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -29,7 +29,7 @@ def load_private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    data, mode = _read(path)
+    data, mode = read_input(path, KEY_FILE_BYTES_MAX)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UsageError(f"{path}: a private key that others may read or change (mode {mode:o}): chmod 600 {path}")
     try:
@@ -49,7 +49,7 @@ def load_public_key(path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    data, _ = _read(path)
+    data, _ = read_input(path, KEY_FILE_BYTES_MAX)
     try:
         key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm):
@@ -70,15 +70,3 @@ def verifier_key(origin: str, public_key: "Ed25519PublicKey") -> str:
     """The key in the one line that Go's sumdb/note and other tools of transparency logs take."""
     encoded = base64.b64encode(_ED25519 + public_key.public_bytes_raw()).decode()
     return f"{origin}+{key_id(origin, public_key).hex()}+{encoded}"
-
-
-def _read(path: Path) -> tuple[bytes, int]:
-    """A regular file's bytes and its permission bits; a link to one will do, a FIFO will not."""
-    try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > KEY_FILE_BYTES_MAX:
-                raise UsageError(f"{path}: not a key: a regular file of at most {KEY_FILE_BYTES_MAX:,} bytes")
-            return file.read(), stat.S_IMODE(status.st_mode)
-    except OSError as error:
-        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from error

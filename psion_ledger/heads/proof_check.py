@@ -41,7 +41,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     code: note_refused, origin_differs, entry_unreadable, entry_digest_differs, entry_misplaced, entry_not_in_head,
         event_misplaced, event_unreadable, event_seq_differs, event_link_differs, event_not_in_entry,
-        not_consistent, heads_agree, sizes_not_ordered.
+        not_consistent, heads_agree, sizes_not_ordered; and of a proof that holds, when it is not the one that was
+        expected: another_run, another_entry, another_event.
     pointer: a JSON pointer (RFC 6901) into the document.
     """
 

@@ -1,5 +1,6 @@
 """A run's genesis: its folder, its CLAIM, and the numbers of its attempts. Each is created once and never changed."""
 
+import errno
 import os
 import re
 import secrets
@@ -98,11 +99,13 @@ def run_ids(ledger: Path) -> list[str]:
     """The runs of a ledger, latest claim first; a folder that lost its claim is one. Raises Unreadable."""
     try:
         names = [entry.name for entry in os.scandir(ledger) if _RUN_ID.fullmatch(entry.name)]
-    except (FileNotFoundError, NotADirectoryError):
+        if files.is_closed(ledger):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileNotFoundError:
         return []
     except OSError as error:
-        raise Unreadable(f"{ledger}: cannot be read: {error.strerror}") from error
-    claimed = [name for name in names if os.path.lexists(ledger / name / "CLAIM") or _has_entries(ledger / name)]
+        raise files.inaccessible(ledger, error) from error
+    claimed = [name for name in names if _is_run(ledger / name)]
     return sorted(claimed, key=lambda name: (-_created_at_ns(ledger / name), name))
 
 
@@ -111,6 +114,11 @@ def _created_at_ns(run: Path) -> int:
         return read_claim(run)[0].created_at_ns
     except LedgerError:
         return 0
+
+
+def _is_run(folder: Path) -> bool:
+    """A folder that keeps us out may be one: whoever opens it says so."""
+    return files.is_closed(folder) or os.path.lexists(folder / "CLAIM") or _has_entries(folder)
 
 
 def _has_entries(run: Path) -> bool:
@@ -124,12 +132,12 @@ def _is_regular(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+        raise files.inaccessible(path, error) from error
 
 
 def read_claim(run: Path) -> tuple[Claim, bytes]:
     """The claim and the sha256 of its file, which entry 0 of the manifest names."""
-    _refuse_links(run)
+    _refuse_folders(run)
     path = run / "CLAIM"
     try:
         data = files.read_regular(path)
@@ -147,10 +155,13 @@ def read_claim(run: Path) -> tuple[Claim, bytes]:
     return claim, sha256(data)
 
 
-def _refuse_links(run: Path) -> None:
+def _refuse_folders(run: Path) -> None:
+    """No folder of a run is a link, or keeps us out: to list one that does is to find nothing there."""
     for path in (run, *run.glob("*"), *run.glob("journal/*"), *run.glob("segments/*")):
         if path.is_symlink():
             raise Unreadable(f"{path}: a symbolic link, and none is followed; put what it points to in its place")
+        if files.is_closed(path):
+            raise files.inaccessible(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def claim_attempt(run: Path) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from psion_ledger.errors import LimitHit, Unreadable, WriterFailed
+from psion_ledger.errors import Inaccessible, LimitHit, Unreadable, WriterFailed
 
 MANIFEST_BYTES_MAX = 16 << 20
 SEGMENT_BYTES_MAX = 1 << 30
@@ -20,10 +20,12 @@ SEGMENT_BYTES_MAX = 1 << 30
 JOURNAL_BYTES_MAX = 129 << 20
 _DISK_FULL = "free the disk and try again"
 _NOT_ALLOWED = "it may not be written here; give a ledger that may be, or work on a copy"
-_TO_DO = {
+_REMEDIES = {
     errno.ENOSPC: _DISK_FULL, errno.EDQUOT: _DISK_FULL, errno.EROFS: _NOT_ALLOWED, errno.EACCES: _NOT_ALLOWED,
     errno.EPERM: _NOT_ALLOWED,
 }  # fmt: skip
+# Opening a link, a socket, a device without a driver, and what lies below a file.
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR)
 # What msgspec raises for bytes that do not decode: text that is not UTF-8 has an error of its own.
 UNDECODABLE = (ValueError, RecursionError)
 
@@ -66,10 +68,9 @@ def measure(
         # One opening: what is looked at is what is hashed, whatever stands under the name a moment later.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        # A link has ELOOP, a socket ENXIO: neither is a file of the record.
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+        if error.errno in (errno.ENOENT, *_NO_FILE):
             return None, None
-        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+        raise inaccessible(path, error) from error
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
@@ -82,7 +83,7 @@ def measure(
         try:
             return status.st_size, hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+            raise inaccessible(path, error) from error
 
 
 def sync_above(run: Path) -> None:
@@ -103,8 +104,26 @@ def reported(run: Path) -> Iterator[None]:
         raise
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else run
-        todo = _TO_DO.get(error.errno or 0, "see what keeps it from being written, and try again")
-        raise WriterFailed(f"{where}: {error.strerror or error}; nothing that was durable is lost: {todo}") from error
+        raise WriterFailed(
+            f"{where}: {error.strerror or error}; nothing that was durable is lost: {remedy(error)}"
+        ) from error
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about an error of the disk."""
+    number = error.errno if isinstance(error, OSError) else None
+    return _REMEDIES.get(number or 0, "see what keeps it from being written, and try again")
+
+
+def inaccessible(path: Path, error: OSError) -> Unreadable:
+    """What to raise when a path cannot be opened: Inaccessible, unless it is no file that could be."""
+    kind = Unreadable if error.errno in _NO_FILE else Inaccessible
+    return kind(f"{path}: cannot be read: {error.strerror}")
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether it is a folder that does not let us list it, and reach what is in it."""
+    return folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
 
 
 def open_regular(path: Path) -> int:
@@ -117,7 +136,7 @@ def open_regular(path: Path) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+        raise inaccessible(path, error) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Unreadable(f"{path}: not a regular file")

@@ -58,7 +58,9 @@ _decode_header = msgspec.msgpack.Decoder(Header).decode
 
 
 def first_link(run_id: str, stream: str, nonce: bytes) -> bytes:
-    return sha256(b"psion-ledger/v1/stream\0" + length_prefixed(run_id.encode(), stream.encode(), nonce))
+    # A folder that is no stream's may have any bytes for a name.
+    name = stream.encode(errors="surrogateescape")
+    return sha256(b"psion-ledger/v1/stream\0" + length_prefixed(run_id.encode(), name, nonce))
 
 
 def checked(event: E, stream: str) -> E:

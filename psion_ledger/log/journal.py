@@ -7,6 +7,7 @@ the writer then raises, or lets training go on without a record, and says so in 
 """
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -77,7 +78,7 @@ def open_writer(
         refuse_existing(folder)
     except OSError as error:
         raise WriterFailed(
-            f"run {run.name}, stream {name}: cannot be opened: {error.strerror or error}; free the disk and try again"
+            f"run {run.name}, stream {name}: cannot be opened: {error.strerror or error}; {files.remedy(error)}"
         ) from error
 
 
@@ -158,7 +159,7 @@ class Writer:
     def _write(self, data: bytes) -> None:
         try:
             if os.write(self._fd, data) != len(data):
-                raise OSError("the write came up short; is the disk full?")
+                raise OSError(errno.ENOSPC, "the write came up short; is the disk full?")
         except OSError as error:
             self._poison("write", error)
 
@@ -166,7 +167,7 @@ class Writer:
         reason = getattr(error, "strerror", None) or error
         self._failure = (
             f"run {self.run.name}, stream {self.stream}, seq {self._seq}: {what} failed: {reason}; "
-            "what was accepted before is kept: free the disk and resume the run"
+            f"what was accepted before is kept: {files.remedy(error)}, then resume the run"
         )
         if self._on_failure == "detach":
             print(f"psion-ledger: {self._failure}; training goes on and is not recorded", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Who writes a stream: each writer holds an exclusive lock on its journal, and death in any form frees it."""
 
+import errno
 import fcntl
 import os
 import time
@@ -50,7 +51,7 @@ def begin_journal(run: Path, header: frame.Header, opening: bytes = b"") -> tupl
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.write(fd, data) != len(data):
-            raise OSError("the write came up short; is the disk full?")
+            raise OSError(errno.ENOSPC, "the write came up short; is the disk full?")
         os.fsync(fd)
         if not files.publish(scratch, run / "journal" / header.stream / f"{header.first_seq:012}.wal"):
             raise WriterBusy(f"stream {header.stream}: another process writes it")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from psion_ledger import events
 from psion_ledger.digest import merkle_root, sha256
-from psion_ledger.errors import Unreadable
+from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.log import claim, columns, files, manifest
 from psion_ledger.log.frame import Frame, Scan
 from psion_ledger.log.liveness import live_holder
@@ -83,7 +83,10 @@ def _seal_journal(
         claimed.nonce,
     ):
         raise Unreadable(f"{path}: belongs to stream {header.stream} of run {header.run_id}; move it away")
-    claim.check_stream(header.stream)
+    try:
+        claim.check_stream(header.stream)
+    except UsageError as error:
+        raise Unreadable(f"{path}: {error}; move it away") from error
     known = manifest.read(run, claim_sha256)
     if known.broken is not None:
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed")

@@ -34,10 +34,10 @@ def read(run: Path, promised: Promised) -> pa.Buffer:
     try:
         data = files.read_regular(run / promised.path, files.SEGMENT_BYTES_MAX)
     except FileNotFoundError:
-        raise Damaged(run.name, promised.path, "it is missing") from None
+        raise Damaged(run, promised.path, "it is missing") from None
     actual = sha256(data).hex()
     if actual != promised.sha256:
-        raise Damaged(run.name, promised.path, f"expected sha256 {promised.sha256}, found {actual}")
+        raise Damaged(run, promised.path, f"expected sha256 {promised.sha256}, found {actual}")
     buffer = pa.py_buffer(data)
     screen(buffer, str(run / promised.path), promised.schema, promised.rows)
     return buffer

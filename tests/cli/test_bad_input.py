@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from psion_ledger.cli import app
 from tests.cli import FIXTURE, FIXTURE_LEDGER, ROOT, fixture, psion
 
 
@@ -61,11 +63,15 @@ def test_an_unknown_option_is_wrong_usage() -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_an_empty_ledger_has_no_runs(tmp_path: Path) -> None:
-    """The folder is not there."""
-    assert psion("runs", "--ledger", tmp_path / "none").returncode == 0
-    done = psion("audit", "--ledger", tmp_path / "none")
-    assert (done.returncode, "no run in" in done.stderr) == (4, True)
+@pytest.mark.parametrize(("folder", "code", "says"), [("empty", 0, "no runs in"), ("none", 4, "no ledger")])
+def test_an_empty_ledger_has_no_runs_and_a_missing_one_is_not_empty(
+    tmp_path: Path, folder: str, code: int, says: str
+) -> None:
+    """A folder that was mistyped is no ledger without runs; neither has a latest run."""
+    (tmp_path / "empty").mkdir()
+    for words, expected in ((["runs"], (code, says)), (["audit"], (4, "no run in"))):
+        done = CliRunner().invoke(app, [*words, "--ledger", str(tmp_path / folder)])
+        assert (done.exit_code, done.stdout, expected[1] in done.stderr) == (expected[0], "", True)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": "psion.pretrain_stage_receipt.v2"}', "\xff"])

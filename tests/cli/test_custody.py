@@ -251,30 +251,6 @@ def test_a_proof_says_what_it_proves(ledger: Path, keys: tuple[Path, Path]) -> N
     assert entry["event"] is None
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        (("--expect-run", FIXTURE, "--expect-entry", "0", "--expect-event", f"{RANK0}:50"), None),
-        (("--expect-run", "another"), "another_run"),
-        (("--expect-run", f"psion-ledger/{FIXTURE}/{'0' * 32}"), "another_run"),
-        (("--expect-entry", "1"), "another_entry"),
-        (("--expect-event", f"{RANK0}:51"), "another_event"),
-        (("--expect-event", "v.other:50"), "another_event"),
-    ],
-)
-def test_a_proof_of_something_else_than_expected_fails(
-    ledger: Path, keys: tuple[Path, Path], words: tuple[str, ...], code: str | None
-) -> None:
-    """It holds, and is of another run, entry or event."""
-    signed(ledger, keys, "kept.note")
-    proof = ledger.parent / "proof.json"
-    psion("prove", "inclusion", FIXTURE, "--stream", RANK0, "--seq", 50, "--ledger", ledger, "-o", proof)
-    done = psion("prove", "check", proof, "--key", keys[1], *words, "--format", "json")
-    found = json.loads(done.stdout)
-    assert [finding["code"] for finding in found["findings"]] == ([] if code is None else [code])
-    assert (done.returncode, found["verdict"]) == ((0, "PASS") if code is None else (1, "FAIL"))
-
-
 def test_a_head_that_does_not_cover_the_receipt_witnesses_nothing(ledger: Path, keys: tuple[Path, Path]) -> None:
     """The receipt stands in entry 3, and the kept head has three entries."""
     private = heads.load_private_key(keys[0])

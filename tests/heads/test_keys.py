@@ -117,14 +117,14 @@ def test_what_is_no_key_is_refused(tmp_path: Path, data: bytes) -> None:
     """Empty, binary, cut short, huge."""
     path = written(tmp_path / "key.pem", data)
     for load in (heads.load_private_key, heads.load_public_key):
-        with pytest.raises(UsageError, match=r"\A\S+key.pem: (no|not a) .*\Z"):
+        with pytest.raises(UsageError, match=r"\A\S+key.pem: (no|not a|larger than) .*\Z"):
             load(path)
 
 
 def test_a_key_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     """Absent, a folder, a FIFO that nobody writes to."""
     os.mkfifo(tmp_path / "fifo")
-    for name, message in (("none", "No such file"), (".", "Is a directory"), ("fifo", "not a key: a regular file")):
+    for name, message in (("none", "No such file"), (".", "not a regular file"), ("fifo", "not a regular file")):
         for load in (heads.load_private_key, heads.load_public_key):
             with pytest.raises(UsageError, match=message):
                 load(tmp_path / name)

@@ -266,7 +266,7 @@ def assert_poisoned(said: str, run: Path) -> None:
     seqs = [int(line) for line in accepted]
     failure = f"WriterFailed run {RUN_ID}, stream {RANK0}, seq {len(seqs) + 1}: write failed: "
     assert first.startswith(failure), first
-    assert first.endswith("what was accepted before is kept: free the disk and resume the run")
+    assert first.endswith("what was accepted before is kept: free the disk and try again, then resume the run")
     assert (first, first) == (second, third)
     assert [(RANK0, seq, numbered(seq)) for seq in range(1, len(seqs) + 1)] == recorded(run)[1:]
     assert list(range(1, len(seqs) + 1)) == seqs
