@@ -112,7 +112,7 @@ class Run:
         """Create the views that a built-in query with these words reads, once."""
         missing = [v for v in catalog.needed(catalog.views(), words) if v.name not in self._related]
         with self.reading():
-            relations.create_views(self.con, missing)
+            relations.create_views(self.con, missing, small=relations.is_small(self.record, self._connection[1]))
         self._related.update(view.name for view in missing)
 
     def rows(self, query: catalog.Query) -> list[dict[str, object]]:
@@ -132,8 +132,8 @@ class Run:
     @functools.cached_property
     def _sandbox(self) -> duckdb.DuckDBPyConnection:
         self.require_whole()
-        con, _ = relations.connect(self.record, self._source)
-        relations.create_views(con, list(catalog.views()))
+        con, index = relations.connect(self.record, self._source)
+        relations.create_views(con, list(catalog.views()), small=relations.is_small(self.record, index))
         for setting in ("enable_external_access = false", "lock_configuration = true"):
             con.execute(f"set {setting}")
         return con

@@ -71,6 +71,8 @@ _FAULTS_SCHEMA = pa.schema([("file", pa.string()), ("reason", pa.string())])
 # Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
 TABLE_ROWS_MAX = 20_000
 TABLE_BYTES_MAX = 4 << 20
+SMALL_ROWS_MAX = 20_000
+SMALL_BYTES_MAX = 1 << 20
 # Stands in the name of whatever a documented relation is made of.
 INTERNAL = "__"
 _INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
@@ -267,7 +269,18 @@ def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.Duck
     return con, index
 
 
-def create_views(con: duckdb.DuckDBPyConnection, views: list[catalog.Query]) -> None:
+def is_small(record: Record, index: LedgerFile | None) -> bool:
+    """Whether all that views make of a record fits in memory with ease."""
+    found = [*record.files, *([] if index is None else [index])]
+    rows_total = sum(file.rows for file in found) + sum(len(tail.frames) for tail in record.tails)
+    return rows_total <= SMALL_ROWS_MAX and sum(file.bytes_actual or 0 for file in found) <= SMALL_BYTES_MAX
+
+
+def create_views(con: duckdb.DuckDBPyConnection, views: list[catalog.Query], *, small: bool) -> None:
+    """The views, in order. Over a small record each is made once, as a table: to bind a text with all the texts that it
+    reads takes longer than to read the rows, as often as it is asked, and a second thread costs more than it does."""
+    if small:
+        con.execute("set threads = 1")
     for view in views:
-        what = "table" if view.header.get("materialise") == "true" else "view"
+        what = "table" if small or view.header.get("materialise") == "true" else "view"
         con.execute(f"create temp {what} {view.name} as {view.sql}")

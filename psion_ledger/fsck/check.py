@@ -14,7 +14,7 @@ import msgspec
 
 from psion_ledger import heads
 from psion_ledger.errors import CannotDecide, Inaccessible, LedgerError, Unreadable
-from psion_ledger.fsck import journals
+from psion_ledger.fsck import contracts, journals
 from psion_ledger.fsck.finding import HARMLESS, UNDECIDED, Finding
 from psion_ledger.log import claim, files, find_run, manifest, unnamed
 from psion_ledger.log.frame import first_link
@@ -28,7 +28,6 @@ _NAMED = re.compile(
     r"CLAIM|(attempts|manifest)/\d+\.json|journal/[^/]+/\d{12}\.wal|heads/[^/]+|receipts/.*"
     r"|contracts/sequence_index-[0-9a-f]{16}\.parquet"
 )
-_INDEX = re.compile(r"sequence_index-([0-9a-f]{16})\.parquet")
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +55,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKey | None" = None) -> Checked:
     """Check a run's files. Raises NoSuchRun, BadRunId; NewerFormat, LimitHit, Inaccessible for what it cannot judge."""
-    folder = find_run(ledger, run_id)
     try:
+        folder = find_run(ledger, run_id)
         claimed, claim_sha256 = claim.read_claim(folder)
     except Inaccessible:
         raise
@@ -77,7 +76,7 @@ def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKe
         *_attempts(folder, claimed, known),
         *_manifest(known),
         *missing,
-        *_index(folder),
+        *contracts.check(folder, known, scanned),
         *_streams(claimed, known),
         *journals.check(claimed, known, scanned),
         *_heads(folder, claimed, known, notes, key),
@@ -137,17 +136,6 @@ def _segments(folder: Path, known: manifest.Manifest) -> Iterator[Finding]:
                 seq_last=entry.last_seq,
                 detail=f"entry {entry.number} has sha256 {file.sha256}, found {sha256_actual or 'no regular file'}",
             )
-
-
-def _index(folder: Path) -> Iterator[Finding]:
-    """The sequence index is under the first half of its digest; which one is the run's, its contract says."""
-    for path in sorted((folder / "contracts").glob("*")):
-        named = _INDEX.fullmatch(path.name)
-        if named is not None:
-            _, digest = files.measure(folder, f"contracts/{path.name}")
-            if digest is None or not digest.startswith(named[1]):
-                detail = f"its name says sha256 {named[1]}..., found {digest or 'no regular file'}"
-                yield Finding(code="index_changed", file=f"contracts/{path.name}", detail=detail)
 
 
 def _streams(claimed: claim.Claim, known: manifest.Manifest) -> Iterator[Finding]:

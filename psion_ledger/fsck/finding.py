@@ -6,8 +6,8 @@ import msgspec
 
 Code = Literal[
     "claim_damaged", "attempt_damaged", "attempt_missing", "manifest_broken", "file_missing", "file_changed",
-    "index_changed", "stream_broken", "journal_tampered", "journal_torn", "journal_unreadable", "journal_foreign",
-    "head_damaged", "entry_missing", "head_contradicts", "columns_differ", "orphan", "leftover",
+    "index_changed", "index_missing", "stream_broken", "journal_tampered", "journal_torn", "journal_unreadable",
+    "journal_foreign", "head_damaged", "entry_missing", "head_contradicts", "columns_differ", "orphan", "leftover",
 ]  # fmt: skip
 # A crash can leave these: bytes that were never synced, and files that no entry ever named.
 UNDECIDED: tuple[Code, ...] = ("journal_torn",)

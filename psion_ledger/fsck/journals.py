@@ -8,14 +8,25 @@ from pathlib import Path
 import msgspec
 
 from psion_ledger.errors import Inaccessible, Unreadable
+from psion_ledger.events import ContractDeclared
 from psion_ledger.fsck.finding import Code, Finding
 from psion_ledger.log import claim, files, manifest
 from psion_ledger.log.frame import Damage, Header, Scan, first_link
 from psion_ledger.log.liveness import live_holder
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that an event of the record promises; `path` is relative to the run's folder, `sha256` is hex."""
+
+    path: str
+    sha256: str
+    stream: str
+    seq: int
+
+
 class Scanned(msgspec.Struct, frozen=True, kw_only=True):
-    """What a journal says of itself, without its events; `refused` when it cannot be read at all."""
+    """What a journal says of itself, and of its events the files that contracts name; `refused` when it cannot be read
+    at all."""
 
     name: str
     stream: str
@@ -24,6 +35,7 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     link_after: bytes
     damage: Damage | None
     refused: str | None
+    contracts: list[Declared] = []
 
 
 def scans(folder: Path) -> Iterator[Scanned]:
@@ -46,12 +58,17 @@ def scans(folder: Path) -> Iterator[Scanned]:
                 damage=None, refused=str(error),
             )  # fmt: skip
             continue
-        last_seq = scan.header.first_seq + sum(1 for _ in scan) - 1
+        last_seq, contracts = scan.header.first_seq - 1, list[Declared]()
+        for frame, _ in scan:
+            last_seq, event = frame.seq, frame.event
+            if isinstance(event, ContractDeclared) and event.path is not None:
+                sha256 = event.sha256.hex()
+                contracts.append(Declared(path=event.path, sha256=sha256, stream=path.parent.name, seq=frame.seq))
         # What a live writer has not finished to write is not torn.
         damage = None if scan.damage is None or (live and not scan.damage.tampered) else scan.damage
         yield Scanned(
             name=name, stream=path.parent.name, header=scan.header, last_seq=last_seq, link_after=scan.link,
-            damage=damage, refused=None,
+            damage=damage, refused=None, contracts=contracts,
         )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ _REMEDIES = {
     errno.ENOSPC: _DISK_FULL, errno.EDQUOT: _DISK_FULL, errno.EROFS: _NOT_ALLOWED, errno.EACCES: _NOT_ALLOWED,
     errno.EPERM: _NOT_ALLOWED,
 }  # fmt: skip
+_PART_BYTES = 1 << 16
 # Opening a link, a socket, a device without a driver, and what lies below a file.
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR)
 # What msgspec raises for bytes that do not decode: text that is not UTF-8 has an error of its own.
@@ -146,10 +147,18 @@ def open_regular(path: Path) -> int:
 def read_regular(path: Path, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
     """The whole file. Raises FileNotFoundError as it is; other trouble as Unreadable, an absurd size as LimitHit."""
     fd = open_regular(path)
-    with os.fdopen(fd, "rb") as file:
-        if os.fstat(fd).st_size > bytes_max:
+    try:
+        bytes_there = os.fstat(fd).st_size
+        if bytes_there > bytes_max:
             raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")
-        return file.read(bytes_max + 1)
+        # A file may grow meanwhile. Room for `bytes_max` at once would take longer than to read a small file.
+        parts, bytes_asked = list[bytes](), bytes_there + 1
+        while bytes_asked and (part := os.read(fd, bytes_asked)):
+            parts.append(part)
+            bytes_asked = min(bytes_max + 1 - sum(map(len, parts)), max(_PART_BYTES, bytes_asked - len(part)))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+    finally:
+        os.close(fd)
 
 
 def first_seq(journal: Path) -> int:

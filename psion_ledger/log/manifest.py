@@ -123,16 +123,15 @@ def read(run: Path, claim_sha256: bytes) -> Manifest:
     leaves: list[bytes] = []
     previous = claim_sha256.hex()
     broken = None
+    folder = path_of(run, 0).parent
     while True:
         number = len(entries)
-        path = path_of(run, number)
+        path = folder / f"{number}.json"
         name = f"manifest/{number}.json"
         try:
             data = files.read_regular(path)
         except FileNotFoundError:
-            later = sorted(
-                int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdecimal() and int(p.stem) > number
-            )
+            later = sorted(int(p.stem) for p in folder.glob("*.json") if p.stem.isdecimal() and int(p.stem) > number)
             if later and path.exists():
                 continue  # Two others published while we looked: this one, then the later one.
             if later:

@@ -50,6 +50,7 @@ def crowd(draw: random.Random, processes: int = 64, threads: int = 16) -> tuple[
     """Every event of every thread is there once, in the order of its thread, and seqs are dense."""
     with empty_folder() as ledger:
         run = log.create_run(ledger, RUN_ID)
+        log.claim_attempt(run)
         barrier = _FORK.Barrier(processes)
         children = [_FORK.Process(target=write, args=(run, rank, threads, barrier)) for rank in range(processes)]
         for child in draw.sample(children, processes):

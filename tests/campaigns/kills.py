@@ -215,6 +215,7 @@ def run_case(case: Case, emitted: Emitted) -> tuple[list[str], int, int]:
     """What went wrong, how many events were recovered, and how many had been sealed before the kill."""
     with empty_folder() as ledger:
         run = log.create_run(ledger, RUN_ID)
+        log.claim_attempt(run)
         counters, groups, wrong = killed_run(run, case)
         try:
             found = read(run)

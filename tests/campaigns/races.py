@@ -52,6 +52,7 @@ def race(draw: random.Random) -> tuple[list[str], Counter[str]]:
     end: End = draw.choice(["lives", "lives", "closes", "dies"])
     with empty_folder() as ledger:
         run = log.create_run(ledger, RUN_ID)
+        log.claim_attempt(run)
         barrier, said, told = _FORK.Barrier(contenders), _FORK.SimpleQueue(), _FORK.Event()
         children: list[BaseProcess] = []
         for place in range(contenders):

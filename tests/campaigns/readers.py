@@ -136,6 +136,7 @@ def readers(draw: random.Random) -> tuple[list[str], Counter[str]]:
     looks_max = 1 if prune_after_s is None else 2
     with empty_folder() as ledger:
         run = log.create_run(ledger, RUN_ID)
+        log.claim_attempt(run)
         stop, writers_stop, said = _FORK.Event(), _FORK.Event(), _FORK.SimpleQueue()
         works: list[tuple[Any, tuple[Any, ...]]] = [(write, (run, r, writers_stop, said)) for r in range(WRITERS)]
         works += [(seal, (run, stop))] * SEALERS + [(compact, (run, prune_after_s, stop))]

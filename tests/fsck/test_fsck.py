@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from psion_ledger import heads, log
+from psion_ledger import heads, log, open_run
 from psion_ledger.errors import NoSuchRun
 from psion_ledger.fsck import Checked, Finding, fsck
 from psion_ledger.log import canonical, manifest
@@ -17,7 +17,7 @@ from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.laws.forging import entries
 from tests.laws.test_outside import replaced, with_rows
-from tests.ledgers import RANK0, RUN_ID, good_run, opened, real_contracts, write_ledger
+from tests.ledgers import RANK0, RUN_ID, beginning, good_run, opened, real_contracts, write_ledger
 from tests.log.processes import live_writer
 from tests.log.streams import numbered
 
@@ -131,6 +131,19 @@ def test_a_fault_is_found_where_it_is(run: Path, fault: str) -> None:
     assert found(run) == [(code, file.format(**names), *where)]
     result = checked(run)
     assert (result.verdict, result.exit_code) == VERDICTS.get(code, ("FAIL", 1))
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_declared_file_that_is_gone_is_missed_at_its_declaration(tmp_path: Path, sealed: bool) -> None:
+    """The event that declared it says where, sealed or not."""
+    run = write_ledger(tmp_path, (good_run if sealed else beginning)(real_contracts()))
+    (index,) = (run / "contracts").iterdir()
+    index.unlink()
+    (finding,) = fsck(tmp_path, RUN_ID).findings
+    assert (finding.code, finding.file) == ("index_missing", f"contracts/{index.name}")
+    with open_run(tmp_path, RUN_ID, despite_damage=True) as opened:
+        declared = opened.first("select stream, seq from contract_declared where path is not null")
+    assert (finding.stream, finding.seq_first) == declared
 
 
 def test_several_faults_are_all_found(run: Path) -> None:

@@ -30,10 +30,11 @@ QUERY = ("query", RUN_ID, "select count(*) from batch_replayed")
 COMMANDS = [("audit", RUN_ID), ("show", RUN_ID), QUERY, ("compact", RUN_ID)]
 
 
-def assert_undecided(commands: Commands, run: Path) -> None:
+def assert_undecided(commands: Commands, run: Path, audit: int = 3) -> None:
     """By every command that reads segments; to `fsck --deep`, columns that do not give their links are damage."""
     for words in COMMANDS:
-        commands.ends(run.parent, 3 if words[0] != "compact" else (0, 3), *words)
+        expected: dict[str, int | tuple[int, ...]] = {"audit": audit, "compact": (0, 3)}
+        commands.ends(run.parent, expected.get(words[0], 3), *words)
     commands.ends(run.parent, (1, 3), "fsck", RUN_ID, "--deep")
 
 
@@ -67,12 +68,13 @@ def test_a_bomb_of_one_dictionary_value_is_not_decoded(commands: Commands, run: 
 
 @pytest.mark.parametrize("agreed", [True, False], ids=["the manifest says so, too", "the manifest does not"])
 def test_a_billion_rows_claimed_are_not_looked_for(commands: Commands, run: Path, tmp_path: Path, agreed: bool) -> None:
-    """By a footer whose pages hold 77,777."""
+    """By a footer whose pages hold 77,777. A manifest that claims them, too, claims more events than it has seqs for:
+    that is a law's to find, whatever the file holds."""
     made = tmp_path / "claimed"
     pq.write_table(pa.concat_tables([like(run, "batch_replayed").slice(0, 1)] * 77_777), made, compression="zstd")
     made.write_bytes(with_footer(made.read_bytes(), {77_777: BILLION}))
     planted(run, "batch_replayed", made, BILLION if agreed else None)
-    assert_undecided(commands, run)
+    assert_undecided(commands, run, audit=1 if agreed else 3)
 
 
 def test_millions_of_rows_in_few_bytes_are_not_read(commands: Commands, run: Path, tmp_path: Path) -> None:

@@ -107,14 +107,14 @@ def test_digests_compare_and_join_as_bytes(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", params=["good", "two_ranks", "resumed"])
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]]:
-    """The same record with its sealed files in tables, and as datasets that are scanned."""
+    """The same record with sealed files and views in tables, and as datasets that are scanned through views."""
     record = read(request.getfixturevalue(request.param))
     tables, _ = relations.connect(record, VerifiedFiles(record.folder))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(relations, "TABLE_ROWS_MAX", -1)
         datasets, _ = relations.connect(record, VerifiedFiles(record.folder))
-    for con in (tables, datasets):
-        relations.create_views(con, list(catalog.views()))
+    for con, small in ((tables, True), (datasets, False)):
+        relations.create_views(con, list(catalog.views()), small=small)
     yield tables, datasets
     tables.close()
     datasets.close()
