@@ -36,7 +36,8 @@ def _fill(con: duckdb.DuckDBPyConnection, run: Run) -> None:
         _copy(con, f"{kind}__tail", relations.tail_table(run.record, kind))
         sources = [f"select * from {kind}__tail", *_sealed(run, kind)]
         union = " union all by name ".join(sources)
-        con.execute(f"create view {kind} as select {relations.visible(kind)} from ({union})")
+        visible = ", ".join(f'"{name}"' for name in relations.visible(kind))
+        con.execute(f"create view {kind} as select {visible} from ({union})")
     for name in _TABLES:
         _copy(con, name, run.con.sql(f"select * from {name}").to_arrow_table())
     for view in catalog.views():

@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from psion_ledger import catalog, limits
 from psion_ledger.events import KINDS
@@ -121,14 +123,12 @@ def through(source: str, through_seq: int | None) -> str:
     return f"select * from {source}" + ("" if through_seq is None else f" where seq <= {through_seq}")
 
 
-def visible(kind: str) -> str:
-    """The columns of a kind that queries see, as SQL."""
-    return ", ".join(f'"{name}"' for name in columns.schema(kind).names if name != "durable_through")
+def visible(kind: str) -> list[str]:
+    """The columns of a kind that queries see."""
+    return [name for name in columns.schema(kind).names if name != "durable_through"]
 
 
-def _relation(
-    con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, found: list[LedgerFile], schema: pa.Schema
-) -> duckdb.DuckDBPyRelation:
+def _rows(source: verified.VerifiedFiles, found: list[LedgerFile], schema: pa.Schema) -> pa.Table | ds.Dataset:
     """Files of one schema: a table in memory, or a dataset to be scanned."""
     promised = [
         verified.Promised(path=f.path, sha256=f.sha256_expected, rows=f.rows or None, schema=schema) for f in found
@@ -137,16 +137,24 @@ def _relation(
         sum(sizes) for sizes in zip(*((f.rows, f.bytes_actual or 0) for f in found), strict=True)
     )
     small = rows_total <= TABLE_ROWS_MAX and bytes_total <= TABLE_BYTES_MAX
-    return con.from_arrow(source.table(promised) if small else source.dataset(promised))
+    return source.table(promised) if small else source.dataset(promised)
 
 
 def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, record: Record, kind: str) -> None:
-    """A view that is made of relations without names: nothing but the kind can be listed or asked."""
-    rows = con.from_arrow(tail_table(record, kind))
+    """One table, or a view that is made of relations without names: nothing but the kind can be listed or asked."""
+    tables, datasets = [tail_table(record, kind)], list[ds.Dataset]()
     for through_seq, found in sealed_files(record, kind):
-        part = _relation(con, source, found, columns.schema(kind))
-        rows = rows.union(part if through_seq is None else part.filter(f"seq <= {through_seq}"))
-    rows.project(visible(kind)).create_view(kind)
+        part = _rows(source, found, columns.schema(kind))
+        chosen = part if through_seq is None else part.filter(pc.field("seq") <= through_seq)
+        (tables if isinstance(part, pa.Table) else datasets).append(chosen)
+    table = pa.concat_tables(tables).select(visible(kind))
+    if not datasets:
+        con.register(kind, table)
+        return
+    relation = con.from_arrow(table)
+    for dataset in datasets:
+        relation = relation.union(con.from_arrow(dataset).select(*visible(kind)))
+    relation.create_view(kind)
 
 
 def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> LedgerFile | None:
@@ -257,7 +265,7 @@ def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.Duck
     if index is None or not index.holds:
         con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
     else:
-        _relation(con, source, [index], SEQUENCE_INDEX_SCHEMA).create_view("sequence_index")
+        con.register("sequence_index", _rows(source, [index], SEQUENCE_INDEX_SCHEMA))
     found = record.files + ([index] if index is not None else [])
     con.register("ledger_files", rows(_FILES_SCHEMA, found))
     con.register("manifest_links", rows(_LINKS_SCHEMA, _links(record)))
