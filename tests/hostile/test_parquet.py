@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hostile import RUN_ID, Commands
+from tests.hostile import RUN_ID, Commands, unclean
 from tests.hostile.parquet import (
     MAGIC,
     MIB,
@@ -151,7 +151,7 @@ def test_flipped_bits_end_no_command_by_a_signal(commands: Commands, run: Path, 
         last = draw.choice([("audit", RUN_ID), ("show", RUN_ID), ("query", RUN_ID, f"select * from {kind}")])
         for words in (("fsck", RUN_ID, "--deep"), last):
             ended = commands.run(run.parent, *words)
-            wrong = ended.unclean(0, 1, 3)
+            wrong = unclean(ended, 0, 1, 3)
             assert wrong == [], (wrong, number, kind, words, ended.stderr)
         flipped.unlink()
         for path, content in before.items():

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.hostile import CPU_SECONDS_MAX, PEAK_BYTES_MAX, ROOT, RUN_ID
+from tests.forked import ROOT
+from tests.hostile import CPU_SECONDS_MAX, PEAK_BYTES_MAX, RUN_ID
 from tests.hostile.parquet import like, planted, write_dictionary_bomb
 
 # A small process, so that what it measures of its children is theirs.

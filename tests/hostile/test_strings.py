@@ -48,7 +48,7 @@ def test_no_name_of_a_folder_reaches_a_terminal(commands: Commands, run: Path, s
     chained(run, [VERIFY, gap("none")], stream=stream)
     ended = commands.ends(run.parent, (0, 1, 2, 3), command, RUN_ID)
     if command == "seal":
-        assert (ended.code, list(run.glob("segments/gap_recorded/*"))) != (0, [])
+        assert (ended.returncode, list(run.glob("segments/gap_recorded/*"))) != (0, [])
 
 
 def test_a_name_that_is_no_text_is_shown_by_its_bytes(commands: Commands, run: Path) -> None:
