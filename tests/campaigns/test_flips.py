@@ -27,6 +27,7 @@ def every_bit(*tops: str) -> list[tuple[str, int]]:
     return [(name, bit) for name, size in sizes.items() if name.startswith(tops) for bit in range(0, 8 * size, 7)]
 
 
+@pytest.mark.slow
 def test_a_check_that_takes_any_json_of_a_claim_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what decodes need not be the very bytes that it encodes to, spaces and digits of the digest can change."""
 
@@ -39,6 +40,7 @@ def test_a_check_that_takes_any_json_of_a_claim_is_found_out(monkeypatch: pytest
     assert len(flip_all(every_bit("attempts/1"))[0]) > 10
 
 
+@pytest.mark.slow
 def test_a_check_that_does_not_read_segments_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every bit of one is missed."""
     bits = every_bit("segments/stream_opened")[:200]

@@ -264,6 +264,7 @@ def roots_at(all_leaves: list[bytes], sizes: set[int]) -> dict[int, bytes]:
     return roots
 
 
+@pytest.mark.slow
 def test_random_pairs_of_sizes_to_a_million_are_consistent() -> None:
     """5,000 seeded pairs and one leaf of each old tree: paths verify, and with one bit changed they do not."""
     generator = random.Random(SEED)

@@ -108,6 +108,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("hostile"))
 
 
+@pytest.mark.slow
 def test_no_text_of_a_record_reaches_a_terminal(place: Place) -> None:
     """Neither by stdout nor by stderr; and JSON has the same values still."""
     check(place.commands())

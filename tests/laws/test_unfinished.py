@@ -89,7 +89,13 @@ BORDERS: dict[str, Callable[[Contracts], Script]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("border", BORDERS)
+# One of a stream, one of two ranks and one of two attempts; the slow suite has them all.
+QUICK = ("the receipt is recorded", "rank 0 is a step ahead", "a second attempt opened")
+
+
+@pytest.mark.parametrize(
+    "border", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BORDERS]
+)
 def test_a_run_that_stops_at_a_border_is_unproven(
     tmp_path: Path, contracts: Contracts, artifacts: Path, border: str
 ) -> None:
@@ -150,7 +156,7 @@ def passed(tmp_path: Path, artifacts: Path, script: Script) -> tuple[list[tuple[
     return found(audit), audit.verdict
 
 
-@pytest.mark.parametrize("cut", [4, 26, 62])
+@pytest.mark.parametrize("cut", [4, pytest.param(26, marks=pytest.mark.slow), 62])
 def test_a_run_that_was_killed_and_resumed_passes(
     tmp_path: Path, contracts: Contracts, artifacts: Path, cut: int
 ) -> None:

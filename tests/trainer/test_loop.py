@@ -44,7 +44,9 @@ def rows(runs: Runs, run_id: str, query: str) -> list[tuple[Any, ...]]:
         return run.sql(query).fetchall()
 
 
-@pytest.mark.parametrize("stop_step", [1, 2, 5])
+@pytest.mark.parametrize(
+    "stop_step", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_stopped_and_resumed_equals_uninterrupted(runs: Runs, stop_step: int) -> None:
     """Weights, moments and generators have the same bits, and so has each step's trace."""
     expected = uninterrupted(runs, "whole")

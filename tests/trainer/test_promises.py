@@ -99,6 +99,7 @@ def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:
         prepare(replace(chosen, steps=fewest - 1), "r", tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:
     """The Python text: 15 % reference, 30 % docstrings, 55 % code, and contracts that hold."""
     documents, _ = prepare(ANCHORS["smoke"], "r", tmp_path)
