@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import relations
-from psion_ledger.account import LawResult
 from psion_ledger.audit import audit
 from psion_ledger.contracts import Contracts
+from psion_ledger.findings import LawResult
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from tests.laws.extremes import changed, wrong
