@@ -1,6 +1,5 @@
 """Who writes a stream: each writer holds an exclusive lock on its journal, and death in any form frees it."""
 
-import errno
 import fcntl
 import os
 import time
@@ -37,29 +36,6 @@ def _opener(path: Path) -> str:
         return "a process whose first journal is sealed already"
     opened = first[0].event if first else None
     return f"pid {opened.pid} on {opened.host}" if isinstance(opened, events.StreamOpened) else "a process"
-
-
-def begin_journal(run: Path, header: frame.Header, opening: bytes = b"") -> tuple[int, int]:
-    """A new journal file, locked before it has its name: whoever sees it unlocked knows that its writer is gone. The
-    first one of a stream has its `opening` frame by then, so that whoever is refused is told by whom.
-
-    Its descriptor, which holds the lock, and its length. Raises OSError, and WriterBusy when the name is taken.
-    """
-    data = frame.encode_header(header) + opening
-    scratch = files.scratch_path(run)
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, "the write came up short; is the disk full?")
-        os.fsync(fd)
-        if not files.publish(scratch, run / "journal" / header.stream / f"{header.first_seq:012}.wal"):
-            raise WriterBusy(f"stream {header.stream}: another process writes it")
-    except BaseException:
-        os.close(fd)
-        scratch.unlink(missing_ok=True)
-        raise
-    return fd, len(data)
 
 
 def refuse_existing(folder: Path) -> NoReturn:

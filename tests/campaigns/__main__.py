@@ -15,6 +15,7 @@ from tests.campaigns.concurrency import concurrency
 from tests.campaigns.crashes import crashes
 from tests.campaigns.faults import faults
 from tests.campaigns.flips import flips
+from tests.campaigns.interrupts import interrupts
 from tests.campaigns.kills import kills
 from tests.campaigns.results import Result, empty_folder
 from tests.campaigns.truncation import truncation
@@ -26,6 +27,7 @@ CAMPAIGNS: dict[str, Callable[[float, int, str | None], Result]] = {
     "flips": flips,
     "truncation": truncation,
     "concurrency": concurrency,
+    "interrupts": interrupts,
 }
 
 
