@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -52,7 +54,11 @@ def missing(path: Path, _: Path) -> None:
 
 
 def foreign(path: Path, other: Path) -> None:
-    shutil.copyfile(other, path)
+    """Another run's. The two have the same text, and so the same sequence index: one of less text in its place."""
+    if path.read_bytes() == other.read_bytes():
+        pq.write_table(pq.read_table(pa.BufferReader(other.read_bytes())).slice(1), path)
+    else:
+        shutil.copyfile(other, path)
 
 
 DAMAGES: dict[str, Damage] = {"one bit": one_bit, "truncated": truncated, "missing": missing, "foreign": foreign}

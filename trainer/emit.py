@@ -476,11 +476,12 @@ def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
 def _replay_in_child(run: Path, corpus: Path) -> bool:
     """A dry replay by a process that reopens contracts and shards: whether it equalled training."""
     done = subprocess.run(
-        [sys.executable, "-m", "psion_ledger", "replay", run.name, "--ledger", str(run.parent),
-         "--corpus", str(corpus), "--record"],
+        log.child_command(
+            "psion_ledger", "replay", run.name, "--ledger", str(run.parent), "--corpus", str(corpus), "--record"
+        ),
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     verdict = done.stdout.split(maxsplit=1)[:1]
     if (done.returncode, verdict) not in ((0, ["exact"]), (1, ["differs"])):
         raise CannotDecide(f"run {run.name}: a dry replay failed: {done.stderr.strip()}")
@@ -492,7 +493,9 @@ def audit(run: Path, artifacts: Path, corpus: Path) -> int:
     when it was killed."""
     sys.stdout.flush()
     code = subprocess.run(
-        [sys.executable, "-m", "psion_ledger", "audit", run.name, "--ledger", str(run.parent),
-         "--require", "replayed", "--artifacts", str(artifacts), "--corpus", str(corpus)],
+        log.child_command(
+            "psion_ledger", "audit", run.name, "--ledger", str(run.parent),
+            "--require", "replayed", "--artifacts", str(artifacts), "--corpus", str(corpus),
+        )
     ).returncode  # fmt: skip
     return code if 0 <= code <= EXIT_CODE_MAX else CannotDecide.exit_code

@@ -88,7 +88,7 @@ def fsck(
     from psion_ledger import heads, limits, log
     from psion_ledger.report import machine, show
 
-    limits.allow(log.find_run(ledger, run))
+    limits.allow(ledger / log.check_run_id(run))
     pinned = None if key is None else heads.load_public_key(key)
     found = checking.fsck(ledger, run, deep=deep, key=pinned)
     if format == "json":

@@ -205,10 +205,9 @@ def _rolled_back(folder: Path, there: list[str], known: manifest.Manifest) -> It
 def _unnamed(folder: Path, known: manifest.Manifest) -> Iterator[Finding]:
     """Files that a crash left behind, or that somebody put there: nothing reads them."""
     named = {file.path for entry in known.entries for file in entry.files}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name in named or _NAMED.fullmatch(name):
-            continue
+    prefix = f"{folder}/"
+    there = (f"{above}/{name}".removeprefix(prefix) for above, _, names in os.walk(folder) for name in names)
+    for name in sorted(name for name in there if name not in named and not _NAMED.fullmatch(name)):
         if name.startswith("tmp/"):
             yield Finding(code="leftover", file=name, detail="was being written when its process ended")
         elif known.broken is None:

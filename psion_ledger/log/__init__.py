@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from psion_ledger.log.child import child_command
 from psion_ledger.log.claim import check_run_id, claim_attempt, create_run, find_run, read_claim, run_ids
 from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer, stream_name
 from psion_ledger.log.liveness import refuse_if_live
@@ -24,6 +25,7 @@ __all__ = [
     "Writer",
     "add_sequence_index",
     "check_run_id",
+    "child_command",
     "claim_attempt",
     "create_run",
     "find_run",

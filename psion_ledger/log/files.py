@@ -116,7 +116,7 @@ def remedy(error: BaseException) -> str:
     return _REMEDIES.get(number or 0, "see what keeps it from being written, and try again")
 
 
-def inaccessible(path: Path, error: OSError) -> Unreadable:
+def inaccessible(path: Path | str, error: OSError) -> Unreadable:
     """What to raise when a path cannot be opened: Inaccessible, unless it is no file that could be."""
     kind = Unreadable if error.errno in _NO_FILE else Inaccessible
     return kind(f"{path}: cannot be read: {error.strerror}")
@@ -127,7 +127,7 @@ def is_closed(folder: Path) -> bool:
     return folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path | str) -> int:
     """A read-only descriptor of a regular file. A FIFO or a link is refused before it can block or mislead.
 
     Raises FileNotFoundError as it is; other trouble as Unreadable.
@@ -144,7 +144,7 @@ def open_regular(path: Path) -> int:
     return fd
 
 
-def read_regular(path: Path, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
+def read_regular(path: Path | str, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
     """The whole file. Raises FileNotFoundError as it is; other trouble as Unreadable, an absurd size as LimitHit."""
     fd = open_regular(path)
     try:

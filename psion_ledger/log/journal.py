@@ -5,31 +5,26 @@ that others rest on are synced before `emit` returns: they survive power loss (d
 sync that fails poisons the writer, because after a failed sync the kernel may have dropped what it said it kept:
 the writer then raises, or lets training go on without a record, and says so in a stream of its own at the end.
 
-A signal handler may raise, emit or close at any point of this. So where the stream stands is one value, `_at`, that
-moves in one step. `_next` is where it will stand after the write that is under way: while the two differ, the length
-of the file tells whether that write was done, and whoever comes next asks it. Locks are reentrant.
+Threads and signal handlers may share a writer: its locks are reentrant, and `position` moves in one step.
 """
 
 import contextlib
-import errno
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from time import time_ns
 from typing import Literal, NoReturn
 
 import msgspec
 
 from psion_ledger import events
-from psion_ledger.digest import leaf_hash
-from psion_ledger.errors import EventRefused, LedgerError, WriterBusy, WriterFailed
-from psion_ledger.log import claim, files, frame
-from psion_ledger.log.frame import checked, encode, enveloped
-from psion_ledger.log.held import Held, begin, place, prepare
+from psion_ledger.errors import EventRefused, LedgerError, WriterFailed
+from psion_ledger.log import claim, files
+from psion_ledger.log.frame import checked
 from psion_ledger.log.liveness import refuse_existing
+from psion_ledger.log.position import Position
 from psion_ledger.log.sealer import Sealer
 
 ROTATE_AT_BYTES = 64 << 20
@@ -88,30 +83,12 @@ def open_writer(
         ) from error
 
 
-class _At(msgspec.Struct, frozen=True, gc=False):
-    """Where a stream stands: the journal that it is written to, the next seq, the last link, the file's length."""
-
-    held: Held
-    seq: int
-    link: bytes
-    bytes_total: int
-
-
-class _Rotation(msgspec.Struct, frozen=True, gc=False):
-    """Going on from one journal to the `following`, which has a scratch name until it gets its `path`."""
-
-    following: _At
-    left: Held
-    path: Path
-    scratch: Path
-
-
 class Writer:
     """Threads may share it, and signal handlers; a fork's child may not: there it is dead and raises."""
 
     def __init__(self, run: Path, stream: str, opened: events.StreamOpened, on_failure: OnFailure) -> None:
         self.run, self.stream = run, stream
-        self._claim, _ = claim.read_claim(run)
+        claimed, _ = claim.read_claim(run)
         self._opened, self._on_failure = opened, on_failure
         self._sealer = Sealer(run, stream)
         self._lost_events = 0
@@ -119,25 +96,20 @@ class Writer:
         self._failure: str | None = None
         self._lock = threading.RLock()
         self._sync_lock = threading.RLock()
-        self._rotation: _Rotation | None = None
         self._durable_through = 0
         self._unsaid: str | None = None
         self._gap: Writer | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_syncing, name=f"sync {stream}", daemon=True)
-        link = frame.first_link(self._claim.run_id, stream, bytes.fromhex(self._claim.nonce))
-        body = encode((0, time_ns(), link, frame.NOTHING_DURABLE, opened))
-        held = None
+        position = None
         try:
-            held, bytes_total = begin(run, self._header(0, link), enveloped(body))
-            self._at = _At(held, 1, leaf_hash(body), bytes_total)
-            self._next: _At | None = self._at
+            self._position = position = Position(run, stream, claimed, opened)
             _writers.add(self)
             self._thread.start()
         except BaseException:
             self._closing.set()
-            if held is not None:
-                held.let_go()
+            if position is not None:
+                position.let_go()
             raise
 
     def emit(self, event: events.Event) -> int:
@@ -160,9 +132,15 @@ class Writer:
         if type(event) is events.StreamOpened:
             self._refuse_another(event)
         with self._lock:
-            while not (seq := self._written(event)):
-                pass  # A signal handler has emitted meanwhile, so the event has another seq.
-        if self._at.bytes_total >= ROTATE_AT_BYTES:
+            seq = 0
+            while not seq:  # A signal handler that emits meanwhile gives the event another seq.
+                if self._failure is not None:
+                    raise WriterFailed(self._failure)
+                try:
+                    seq = self._position.write(event, self._durable_through)
+                except OSError as error:
+                    self._poison("write", error)
+        if self._position.at.bytes_total >= ROTATE_AT_BYTES:
             self._rotate_full()
         if type(event) in _DURABLE_ON_RETURN:
             try:
@@ -173,64 +151,6 @@ class Writer:
                 return NOT_RECORDED  # It is accepted, and not lost: no event of a gap.
         return seq
 
-    def _written(self, event: events.Event) -> int:
-        """Write the event at its place, and return its seq; 0 when that place is another one by now. Under the lock."""
-        while self._next is not self._at:
-            self._settle()
-        if self._failure is not None:
-            raise WriterFailed(self._failure)
-        at = self._at
-        body = encode((at.seq, time_ns(), at.link, self._durable_through, event))
-        if len(body) > frame.FRAME_BYTES_MAX:
-            raise EventRefused(
-                f"stream {self.stream}, {type(event).__name__}: larger than {frame.FRAME_BYTES_MAX:,} bytes"
-            )
-        data = enveloped(body)
-        self._next = after = _At(at.held, at.seq + 1, leaf_hash(body), at.bytes_total + len(data))
-        # No handler runs between this look and the call: Python asks for signals after calls and at loops alone.
-        if self._at is not at:
-            return 0
-        try:
-            if os.write(at.held.fd, data) != len(data):
-                raise OSError(errno.ENOSPC, "the write came up short; is the disk full?")
-        except OSError as error:
-            self._poison("write", error)
-        if self._at is at:
-            self._at = after
-        return at.seq
-
-    def _settle(self) -> None:
-        """Finish what an exception of a signal handler interrupted: a write, or going on to a new journal. A handler
-        may come here, too, so every look at the disk is followed by one at what it was about."""
-        at, after = self._at, self._next
-        if after is None:
-            self._settle_rotation()
-        elif self._failure is None:
-            bytes_total = os.fstat(at.held.fd).st_size
-            if self._at is not at or self._next is not after:
-                return
-            if bytes_total == after.bytes_total:
-                self._at = after
-            elif bytes_total != at.bytes_total:
-                self._poison("write", OSError(errno.EIO, f"its journal has {bytes_total:,} bytes"))
-        self._next = self._at
-
-    def _settle_rotation(self) -> None:
-        """Go on to the new journal if it has its name, else forget it."""
-        if (rotation := self._rotation) is None:
-            return
-        named = rotation.following.held.is_at(rotation.path)
-        if self._at.held is rotation.left and named:
-            self._at = rotation.following
-        elif not named:
-            rotation.following.held.let_go()
-        files.sync_folder(rotation.path.parent)
-        rotation.scratch.unlink(missing_ok=True)
-        if named:
-            rotation.left.let_go()
-        if self._rotation is rotation:
-            self._rotation = None
-
     def _refuse_another(self, opened: events.StreamOpened) -> None:
         """Role, attempt and rank are one for the whole stream: sealed, they stand in every row of it."""
         theirs, ours = ((o.role, o.attempt, o.rank) for o in (opened, self._opened))
@@ -240,7 +160,7 @@ class Writer:
     def _poison(self, what: str, error: OSError | LedgerError) -> NoReturn:
         reason = getattr(error, "strerror", None) or error
         self._failure = (
-            f"run {self.run.name}, stream {self.stream}, seq {self._at.seq}: {what} failed: {reason}; "
+            f"run {self.run.name}, stream {self.stream}, seq {self._position.at.seq}: {what} failed: {reason}; "
             f"what was accepted before is kept: {files.remedy(error)}, then resume the run"
         )
         if self._on_failure == "detach":
@@ -256,7 +176,7 @@ class Writer:
     def _sync_alone(self) -> None:
         if self._failure is not None:
             raise WriterFailed(self._failure)
-        at = self._at
+        at = self._position.at
         if at.seq - 1 <= self._durable_through or not at.held.is_open:
             return
         try:
@@ -277,17 +197,6 @@ class Writer:
                 finally:
                     self._sync_lock.release()
 
-    def _header(self, first_seq: int, link_before: bytes) -> frame.Header:
-        return frame.Header(
-            format_version=claim.FORMAT_VERSION,
-            events_version=events.EVENTS_VERSION,
-            run_id=self._claim.run_id,
-            stream=self.stream,
-            nonce=bytes.fromhex(self._claim.nonce),
-            first_seq=first_seq,
-            link_before=link_before,
-        )
-
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Both locks. Whoever holds the second may be interrupted by a handler that waits for the first."""
@@ -302,29 +211,15 @@ class Writer:
 
     def _rotate_full(self) -> None:
         with self._alone():
-            if self._at.bytes_total < ROTATE_AT_BYTES or self._failure is not None:
+            if self._position.at.bytes_total < ROTATE_AT_BYTES or self._failure is not None:
                 return  # Another thread was first.
             self._rotate_alone()
             self._sealer.journal_left()
 
     def _rotate_alone(self) -> None:
-        if self._next is not self._at:
-            self._settle()
-        at = self._at
-        if at.seq == at.held.first_seq:
-            return  # Nothing is written in it yet, so nothing is left to anybody.
         self._sync_alone()
         try:
-            held, scratch, bytes_total = prepare(self.run, self._header(at.seq, at.link))
-            path = place(self.run, self.stream, at.seq)
-            following = _At(held, at.seq, at.link, bytes_total)
-            name, final = str(scratch), str(path)  # To ask a Path for its text is a call, too.
-            self._rotation = mine = _Rotation(following, at.held, path, scratch)
-            self._next = None
-            # As at a write, no handler runs between this look and the call; one that came before has settled it.
-            if self._rotation is mine and self._at is at:
-                os.link(name, final, follow_symlinks=False)
-            self._settle()
+            self._position.rotate()
         except OSError as error:
             self._poison("rotation", error)
 
@@ -358,26 +253,24 @@ class Writer:
     def _record_gap(self, reason: str) -> None:
         """Say in a stream of its own what this one lacks. If even that cannot be written, the stream has no end."""
         gap = events.GapRecorded(
-            gap_stream=self.stream, after_seq=self._at.seq - 1, events_lost=self._lost_events, reason=reason
+            gap_stream=self.stream, after_seq=self._position.at.seq - 1, events_lost=self._lost_events, reason=reason
         )
         opened = msgspec.structs.replace(self._opened, role="verify", previous=[])
         try:
             if self._gap is None:
                 self._gap = open_writer(self.run, opened, stream=f"v.gap-{self.stream}")
-            if self._gap._at.seq == 1:
+            if self._gap._position.at.seq == 1:
                 self._gap.emit(gap)
             self._gap.close()
         except (LedgerError, OSError) as error:
             print(f"psion-ledger: the gap in stream {self.stream} could not be recorded: {error}", file=sys.stderr)
 
     def _let_go(self, why: str) -> None:
-        if self._next is not self._at:
-            with contextlib.suppress(WriterFailed):
-                self._settle()
+        if self._failure is None:
+            with contextlib.suppress(OSError):
+                self._position.settle()
         self._failure = self._failure or why
-        # Another value, so that an emit that a handler interrupted to close looks again, and is refused.
-        self._next = self._at = msgspec.structs.replace(self._at)
-        self._at.held.let_go()
+        self._position.let_go()
 
     def __enter__(self) -> "Writer":
         return self
@@ -390,7 +283,7 @@ class Writer:
         self._lock, self._sync_lock = threading.RLock(), threading.RLock()
         self._closed = True
         self._failure = f"stream {self.stream} belongs to the process that forked this one (pid {os.getppid()})"
-        self._at.held.drop()
+        self._position.at.held.drop()
 
 
 def _after_fork_in_child() -> None:

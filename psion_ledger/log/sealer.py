@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 from psion_ledger.errors import CannotDecide
+from psion_ledger.log.child import child_command
 
 # A writer that is this many full journals ahead of its sealer waits for it: disk, not memory, is what they take.
 JOURNALS_AHEAD_MAX = 8
 
 
 def _command(run: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "psion_ledger.log", str(run), *words]
+    return child_command("psion_ledger.log", str(run.absolute()), *words)
 
 
 def seal_in_child(run: Path) -> None:

@@ -16,14 +16,14 @@ from typing import Any
 
 from psion_ledger import events, log
 from psion_ledger.fsck import fsck
-from psion_ledger.log import held, journal
+from psion_ledger.log import held, journal, position
 from psion_ledger.log.sealer import Sealer
 from psion_ledger.log.segment import seal_run
 from tests.campaigns.results import Result, empty_folder
 from tests.ledgers import opened
 from tests.log.streams import claimed_run, numbered, recorded
 
-TRACED = {journal.__file__, held.__file__}
+TRACED = {journal.__file__, position.__file__, held.__file__}
 SIGNALS = 2000
 SIGNALS_A_RUN = 50
 LOOP_MAX = 2000

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from psion_ledger.log import journal
+from psion_ledger.log import position
 from tests.campaigns.interrupts import at_line, by_signals, interrupts, small_journals
 
 
@@ -31,9 +31,9 @@ def test_a_writer_that_never_looks_at_its_file_is_found_out(monkeypatch: pytest.
     """It takes every write that was interrupted for one that was not done."""
 
     def forget(self: Any) -> None:
-        self._next = self._at
+        self._next = self.at
 
-    monkeypatch.setattr(journal.Writer, "_settle", forget)
+    monkeypatch.setattr(position.Position, "settle", forget)
     with small_journals():
         lines = len(at_line("whole", 0)[1])
         assert [wrong for line in range(1, lines, 3) for wrong in at_line("whole", line)[0]] != []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from psion_ledger.log import journal
+from psion_ledger.log import position
 from tests.campaigns.kills import kills
 
 
@@ -39,6 +39,6 @@ def test_a_writer_that_keeps_events_in_memory_is_found_out(monkeypatch: pytest.M
             os.write(fd, b"".join(kept.pop(fd)))
         return len(data)
 
-    monkeypatch.setattr(journal, "os", Late(write_later))
+    monkeypatch.setattr(position, "os", Late(write_later))
     failures = kills(0.02, seed=2).failures
     assert any(" accepted, " in failure for failure in failures), failures

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from psion_ledger import events, heads, log
-from psion_ledger.log import claim, journal, manifest
+from psion_ledger.log import claim, manifest
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import seal_run
 from tests.campaigns.canonical_run import (
@@ -39,12 +39,12 @@ def reproducible() -> Iterator[None]:
         try:
             setattr(secrets, "token_hex", lambda size: "5e" * size)  # noqa: B010 - a module's function
             setattr(time, "time_ns", lambda: next(ticks))  # noqa: B010
-            setattr(journal, "time_ns", lambda: next(ticks))  # noqa: B010
+            setattr(position, "time_ns", lambda: next(ticks))  # noqa: B010
             yield
         finally:
             setattr(secrets, "token_hex", token)  # noqa: B010
             setattr(time, "time_ns", now)  # noqa: B010
-            setattr(journal, "time_ns", now)  # noqa: B010
+            setattr(position, "time_ns", now)  # noqa: B010
 
 
 def sign(run: Path) -> None:
