@@ -7,6 +7,9 @@ import pytest
 from psion_ledger.log import position
 from tests.campaigns.interrupts import at_line, by_signals, interrupts, small_journals
 
+# A file that an exception left behind is closed when the exception is forgotten, and Python says so.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def test_a_part_of_the_interrupts_loses_and_repeats_nothing() -> None:
     """Every fourteenth line, with real signals in their share."""

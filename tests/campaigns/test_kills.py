@@ -34,9 +34,10 @@ def test_a_writer_that_keeps_events_in_memory_is_found_out(monkeypatch: pytest.M
     kept: dict[int, list[bytes]] = {}
 
     def write_later(fd: int, data: bytes) -> int:
-        kept.setdefault(fd, []).append(data)
-        if len(kept[fd]) == 5:
-            os.write(fd, b"".join(kept.pop(fd)))
+        file = os.fstat(fd).st_ino
+        kept.setdefault(file, []).append(data)
+        if len(kept[file]) == 5:
+            os.write(fd, b"".join(kept.pop(file)))
         return len(data)
 
     monkeypatch.setattr(position, "os", Late(write_later))

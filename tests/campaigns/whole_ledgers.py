@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from psion_ledger import events, heads, log
-from psion_ledger.log import claim, manifest
+from psion_ledger.log import claim, manifest, position
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import seal_run
 from tests.campaigns.canonical_run import (

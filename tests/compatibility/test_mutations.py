@@ -102,7 +102,7 @@ def test_changed_inputs_are_judged_or_refused(changed: tuple[str, bytes]) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=8_000, deadline=None)
 @given(given_documents)
 def test_changed_documents_are_judged_at_length(pair: tuple[bytes, bytes]) -> None:
     """The same over many more."""

