@@ -34,19 +34,32 @@ OptionalPublicKey = Annotated[
 
 @app.command()
 @guarded
-def seal(run: RequiredRun, ledger: Ledger = LEDGER) -> int:
+def seal(
+    run: RequiredRun,
+    writer_is_gone: Annotated[
+        bool,
+        typer.Option(
+            "--writer-is-gone",
+            help="Also seal what is locked, if the process that opened it on this machine has ended: a child that it "
+            "forked keeps the lock.",
+        ),
+    ] = False,
+    ledger: Ledger = LEDGER,
+) -> int:
     """Seal what finished or dead writers left, as resuming does; live writers are left alone."""
     from psion_ledger import limits, log
 
     folder = log.find_run(ledger, run)
     limits.allow(folder)
-    sealed = log.seal_run(folder)
+    sealed = log.seal_run(folder, writer_is_gone=writer_is_gone)
     for line in sealed.torn:
         say(f"torn tail: {line}")
     for entry in sealed.entries:
         print(plain(f"entry {entry.number}  {entry.stream}  seq {entry.first_seq} to {entry.last_seq}"))
     if not sealed.entries:
         say("nothing to seal")
+    if writer_is_gone:
+        log.refuse_if_live(folder)
     return 0
 
 

@@ -20,13 +20,11 @@ RANGE_BYTES_MAX = 64 << 20
 def compact_run(run: Path) -> list[manifest.Entry]:
     """Compact every stream; the entries that were published. Raises Unreadable for a record that does not hold."""
     _, claim_sha256 = claim.read_claim(run)
-    known = manifest.read(run, claim_sha256)
-    if known.broken is not None:
-        raise Unreadable(
-            f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is compacted"
-        )
+    appender = manifest.Appender(run, claim_sha256)
+    appender.require_whole()
+    known = appender.read()
     with files.reported(run):
-        made = [_compact(run, claim_sha256, known, group) for group in _groups(known.current())]
+        made = [_compact(run, appender, known, group) for group in _groups(known.current())]
     return [entry for entry in made if entry is not None]
 
 
@@ -49,7 +47,7 @@ def _groups(current: list[manifest.Entry]) -> Iterator[list[manifest.Entry]]:
 
 
 def _compact(
-    run: Path, claim_sha256: bytes, known: manifest.Manifest, group: list[manifest.Entry]
+    run: Path, appender: manifest.Appender, known: manifest.Manifest, group: list[manifest.Entry]
 ) -> manifest.Entry | None:
     links: list[bytes] = []
     for entry in group:
@@ -63,7 +61,7 @@ def _compact(
         written.append(write_segment(run, kind, verified.tables(run, parts), stream, first_seq, last_seq))
     files.sync_folder(run / "segments")
     entry = manifest.replacing(group, written, merkle_root(links).hex())
-    return manifest.append(run, claim_sha256, entry)
+    return appender.append(entry)
 
 
 def _require_whole(run: Path, file: manifest.SegmentFile) -> None:

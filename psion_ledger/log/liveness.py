@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,8 @@ from psion_ledger.errors import UsageError, WriterBusy
 from psion_ledger.log import files, frame
 
 OPENING_S_MAX = 1.0
+# The time of a boot is given in whole seconds.
+CLOCK_S = 2.0
 
 
 def live_holder(path: Path) -> str | None:
@@ -27,6 +30,35 @@ def live_holder(path: Path) -> str | None:
     finally:
         os.close(fd)
     return None
+
+
+def is_gone(path: Path) -> bool:
+    """Whether the process that opened a journal's stream has ended, though a copy of its descriptor keeps the lock: one
+    in a child that it forked. Only the machine that it ran on can tell."""
+    try:
+        first = next(
+            iter(frame.Scan(files.read_regular(path.with_name(f"{0:012}.wal"), files.JOURNAL_BYTES_MAX), path)), None
+        )
+    except FileNotFoundError:
+        return False
+    if first is None or not isinstance(opened := first[0].event, events.StreamOpened):
+        return False
+    if opened.host != socket.gethostname():
+        return False
+    began_s = _process_began_s(opened.pid)
+    # A process of this number that began after the stream did is another one.
+    return began_s is None or began_s > first[0].recorded_at_ns / 1e9 + CLOCK_S
+
+
+def _process_began_s(pid: int) -> float | None:
+    """When a process of this machine began, by the wall clock; None when there is none that has not ended."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    ticks_since_boot = int(fields[18])
+    return None if state in "ZX" else int(boot.split()[1]) + ticks_since_boot / os.sysconf("SC_CLK_TCK")
 
 
 def _opener(path: Path) -> str:

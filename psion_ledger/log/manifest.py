@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from psion_ledger.digest import leaf_hash, merkle_root
-from psion_ledger.errors import NewerFormat
+from psion_ledger.errors import NewerFormat, Unreadable
 from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log import canonical, claim, files
 
@@ -120,47 +120,109 @@ def path_of(run: Path, number: int) -> Path:
 
 def read(run: Path, claim_sha256: bytes) -> Manifest:
     """Walk the chain from CLAIM. A break is a value: a changed, missing or foreign entry ends the walk."""
-    entries: list[Entry] = []
-    leaves: list[bytes] = []
-    previous = claim_sha256.hex()
-    broken = None
-    folder = path_of(run, 0).parent
-    while True:
-        number = len(entries)
-        path = f"{folder}/{number}.json"  # Of tens of thousands, a Path each would take a third of the time.
-        name = f"manifest/{number}.json"
-        try:
-            data = files.read_regular(path)
-        except FileNotFoundError:
-            later = sorted(int(p.stem) for p in folder.glob("*.json") if p.stem.isdecimal() and int(p.stem) > number)
-            if later and os.path.exists(path):
-                continue  # Two others published while we looked: this one, then the later one.
-            if later:
-                broken = Break(number=number, path=name, expected="present", actual=f"missing, {later[0]} is there")
-            break
-        try:
-            entry, own = canonical.decode(data, Entry)
-        except canonical.NotCanonical as error:
-            broken = Break(number=number, path=name, expected=f"its own sha256 {error.own}", actual="other bytes")
-            break
-        except files.UNDECODABLE as error:
-            _refuse_newer(data, name)
-            broken = Break(number=number, path=name, expected="a manifest entry", actual=str(error)[:300])
-            break
-        if entry.events_version > EVENTS_VERSION:
-            raise NewerFormat(f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade")
-        if entry.number != number or entry.previous_sha256 != previous:
-            broken = Break(number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256)
-        elif misplaced := _misplaced(entry):
-            broken = Break(number=number, path=name, expected="a file for its own events", actual=misplaced)
-        elif misfit := _misfit(entry, entries):
-            broken = Break(number=number, path=name, expected="what the entries that it replaces say", actual=misfit)
-        if broken is not None:
-            break
-        entries.append(entry)
-        leaves.append(leaf_hash(data))
-        previous = own
-    return Manifest(entries=entries, leaf_hashes=leaves, last_sha256=previous, broken=broken)
+    return Appender(run, claim_sha256).read()
+
+
+class Appender:
+    """The manifest as a process knows it that appends to it: walked whole once, and then from where it last stood."""
+
+    def __init__(self, run: Path, claim_sha256: bytes) -> None:
+        self._run = run
+        self._folder = path_of(run, 0).parent
+        self._entries: list[Entry] = []
+        self._leaves: list[bytes] = []
+        self._last: dict[str, Entry] = {}
+        self._previous = claim_sha256.hex()
+        self._listed = False
+
+    def read(self) -> Manifest:
+        """The manifest as it is by now."""
+        broken = self._walk()
+        return Manifest(
+            entries=self._entries.copy(), leaf_hashes=self._leaves.copy(), last_sha256=self._previous, broken=broken
+        )
+
+    def last_of(self, stream: str) -> Entry | None:
+        """The entry that holds a stream's last sealed event, as far as was walked."""
+        return self._last.get(stream)
+
+    def require_whole(self) -> None:
+        """Walk on. Raises Unreadable where the chain is broken."""
+        if (broken := self._walk()) is not None:
+            raise Unreadable(f"run {self._run.name}: {broken.path} is damaged ({broken.actual}): nothing is added")
+
+    def _walk(self) -> Break | None:
+        while True:
+            number = len(self._entries)
+            path = f"{self._folder}/{number}.json"  # Of tens of thousands, a Path each would take a third of the time.
+            try:
+                data = files.read_regular(path)
+            except FileNotFoundError:
+                later = self._later(number)
+                if later is not None and os.path.exists(path):
+                    continue  # Two others published while we looked: this one, then the later one.
+                if later is None:
+                    return None
+                missing = f"missing, {later} is there"
+                return Break(number=number, path=f"manifest/{number}.json", expected="present", actual=missing)
+            found = _entry(data, path, number, self._previous, self._entries)
+            if isinstance(found, Break):
+                return found
+            entry, self._previous = found
+            self._entries.append(entry)
+            self._leaves.append(leaf_hash(data))
+            if (last := self._last.get(entry.stream)) is None or entry.last_seq > last.last_seq:
+                self._last[entry.stream] = entry
+
+    def _later(self, number: int) -> int | None:
+        """A number beyond one that is missing. The whole folder is listed once, for that takes longer the more it
+        holds; after that the next name alone is looked for."""
+        if self._listed:
+            return number + 1 if os.path.lexists(f"{self._folder}/{number + 1}.json") else None
+        numbers = (int(p.stem) for p in self._folder.glob("*.json") if p.stem.isdecimal())
+        later = min((found for found in numbers if found > number), default=None)
+        self._listed = later is None
+        return later
+
+    def append(self, entry: Entry) -> Entry | None:
+        """Publish `entry` as the next number, durably. None when another process was first: its range is sealed
+        already, or what it replaces is replaced. Raises Unreadable where the chain is broken."""
+        while True:
+            self.require_whole()
+            if entry.type == "seal":
+                last = self._last.get(entry.stream)
+                overtaken = last is not None and last.last_seq >= entry.first_seq
+            else:
+                overtaken = not {e.number for e in current(self._entries)}.issuperset(entry.replaces)
+            if overtaken:
+                settle(self._run)  # The caller drops what the other's entry covers.
+                return None
+            entry = msgspec.structs.replace(entry, number=len(self._entries), previous_sha256=self._previous)
+            scratch = files.scratch_path(self._run)
+            files.write_durable(scratch, canonical.encode(entry)[0])
+            if files.publish(scratch, path_of(self._run, entry.number)):
+                return entry
+
+
+def _entry(data: bytes, path: str, number: int, previous: str, before: list[Entry]) -> Break | tuple[Entry, str]:
+    """The entry of this number and its own sha256, when it continues those before. Raises NewerFormat."""
+    name = f"manifest/{number}.json"
+    try:
+        entry, own = canonical.decode(data, Entry)
+    except canonical.NotCanonical as error:
+        return Break(number=number, path=name, expected=f"its own sha256 {error.own}", actual="other bytes")
+    except files.UNDECODABLE as error:
+        _refuse_newer(data, name)
+        return Break(number=number, path=name, expected="a manifest entry", actual=str(error)[:300])
+    if entry.events_version > EVENTS_VERSION:
+        raise NewerFormat(f"{path}: events version {entry.events_version} is newer than {EVENTS_VERSION}: upgrade")
+    if entry.number != number or entry.previous_sha256 != previous:
+        return Break(number=number, path=name, expected=f"follows {previous}", actual=entry.previous_sha256)
+    if misplaced := _misplaced(entry):
+        return Break(number=number, path=name, expected="a file for its own events", actual=misplaced)
+    if misfit := _misfit(entry, before):
+        return Break(number=number, path=name, expected="what the entries that it replaces say", actual=misfit)
+    return entry, own
 
 
 def segment_path(kind: str, stream: str, first_seq: int, last_seq: int, sha256: str) -> str:
@@ -227,24 +289,3 @@ def settle(run: Path) -> None:
     """Make every entry that is there durable. Who published the last one may have been stopped before its own sync,
     and what rests on an entry (a deletion, a signed head, a receipt) must not outlive it."""
     files.sync_folder(run / "manifest")
-
-
-def append(run: Path, claim_sha256: bytes, entry: Entry) -> Entry | None:
-    """Publish `entry` as the next number, durably. None when another process was first: its range is sealed already,
-    or what it replaces is replaced."""
-    while True:
-        manifest = read(run, claim_sha256)
-        if entry.type == "seal":
-            last = manifest.last_of(entry.stream)
-            overtaken = last is not None and last.last_seq >= entry.first_seq
-        else:
-            standing = {e.number for e in manifest.current()}
-            overtaken = not standing.issuperset(entry.replaces)
-        if overtaken:
-            settle(run)  # The caller drops what the other's entry covers.
-            return None
-        entry = msgspec.structs.replace(entry, number=len(manifest.entries), previous_sha256=manifest.last_sha256)
-        scratch = files.scratch_path(run)
-        files.write_durable(scratch, canonical.encode(entry)[0])
-        if files.publish(scratch, path_of(run, entry.number)):
-            return entry

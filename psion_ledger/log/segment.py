@@ -21,7 +21,7 @@ from psion_ledger.digest import merkle_root, sha256
 from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.log import claim, columns, files, manifest
 from psion_ledger.log.frame import Frame, Scan
-from psion_ledger.log.liveness import live_holder
+from psion_ledger.log.liveness import is_gone, live_holder
 
 # Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
 CHUNK_FRAMES = 4096
@@ -36,20 +36,23 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     torn: list[str]
 
 
-def seal_run(run: Path, stream: str = "*") -> Sealed:
+def seal_run(run: Path, stream: str = "*", *, writer_is_gone: bool = False) -> Sealed:
     """Seal every journal (of one stream, if it is named) that its writer has rotated away from, closed or left dead,
-    oldest first in each stream. Raises CannotDecide for a journal that is damaged where it was durable: it stays."""
+    oldest first in each stream. With `writer_is_gone` also one that is locked, if the process that opened its stream
+    on this machine has ended: a child that it forked keeps the lock. Raises CannotDecide for a journal that is damaged
+    where it was durable: it stays."""
     claimed, claim_sha256 = claim.read_claim(run)
+    known = manifest.Appender(run, claim_sha256)
     entries: list[manifest.Entry] = []
     torn: list[str] = []
     for folder in sorted((run / "journal").glob(stream)):
         paths = sorted(folder.glob("*.wal"))
         for path, following in zip_longest(paths, paths[1:]):
             try:
-                if live_holder(path) is not None:
+                if live_holder(path) is not None and not (writer_is_gone and is_gone(path)):
                     break
                 with files.reported(run):
-                    sealed = _seal_journal(run, claimed, claim_sha256, path, following, torn)
+                    sealed = _seal_journal(run, claimed, known, path, following, torn)
             except FileNotFoundError:
                 continue  # Another sealer was first.
             if sealed is not None:
@@ -69,7 +72,7 @@ def _collector_off() -> Iterator[None]:
 
 
 def _seal_journal(
-    run: Path, claimed: claim.Claim, claim_sha256: bytes, path: Path, following: Path | None, torn: list[str]
+    run: Path, claimed: claim.Claim, known: manifest.Appender, path: Path, following: Path | None, torn: list[str]
 ) -> manifest.Entry | None:
     following_seq = None if following is None else files.first_seq(following)
     data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
@@ -87,9 +90,7 @@ def _seal_journal(
         claim.check_stream(header.stream)
     except UsageError as error:
         raise Unreadable(f"{path}: {error}; move it away") from error
-    known = manifest.read(run, claim_sha256)
-    if known.broken is not None:
-        raise Unreadable(f"run {run.name}: {known.broken.path} is damaged ({known.broken.actual}): nothing is sealed")
+    known.require_whole()
     before = known.last_of(header.stream)
     if before is not None and before.last_seq >= header.first_seq:
         manifest.settle(run)  # The journal is what could replace the entry.
@@ -116,7 +117,7 @@ def _seal_journal(
         files=[write_segment(run, kind, table, header.stream, header.first_seq, last_seq) for kind, table in tables],
     )  # fmt: skip
     files.sync_folder(run / "segments")
-    published = manifest.append(run, claim_sha256, entry)
+    published = known.append(entry)
     path.unlink(missing_ok=True)
     return published
 

@@ -477,7 +477,7 @@ def test_nothing_is_sealed_behind_a_break(tmp_path: Path) -> None:
     shutil.rmtree(run / "journal")
     shutil.copytree(tmp_path / "journal", run / "journal")
     (run / "manifest/0.json").write_bytes(b"{}")
-    with pytest.raises(Unreadable, match=r"manifest/0\.json is damaged .*: nothing is sealed"):
+    with pytest.raises(Unreadable, match=r"manifest/0\.json is damaged"):
         seal_run(run)
     assert read_entries(run) == ["0.json"]
     assert (run / JOURNAL).exists()
