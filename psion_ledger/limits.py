@@ -5,6 +5,7 @@ line is watched from within. What a run has not sealed yet is read into objects,
 the limit grows with the journals, by what they really take on disk.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -27,11 +28,10 @@ def memory_bytes_max(run: Path) -> int:
             raise UsageError(f"PSION_LEDGER_MEMORY_BYTES={said}: give a number of bytes, at least {256 << 20}")
         return int(said)
     journals = 0
-    for path in (run / "journal").glob("*/*.wal"):
-        try:
-            journals += 512 * path.lstat().st_blocks
-        except FileNotFoundError:
-            continue  # Sealed meanwhile.
+    with contextlib.suppress(PermissionError):  # Whoever opens the run says so.
+        for path in (run / "journal").glob("*/*.wal"):
+            with contextlib.suppress(FileNotFoundError):  # Sealed meanwhile.
+                journals += 512 * path.lstat().st_blocks
     return MEMORY_BYTES_MAX + _BYTES_A_JOURNAL_BYTE * journals
 
 

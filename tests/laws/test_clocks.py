@@ -16,7 +16,7 @@ from psion_ledger import catalog, events
 from psion_ledger.audit import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.ledger import Run
-from psion_ledger.log import journal
+from psion_ledger.log import position
 from psion_ledger.receipts import verify_receipt
 from psion_ledger.record import read
 from tests.ledgers import Script, good_run, resumed_run, write_ledger
@@ -53,7 +53,7 @@ def test_a_wrong_clock_changes_no_verdict(
         return CLOCKS[name](next(ticks))
 
     monkeypatch.setattr(time, "time_ns", clock)
-    monkeypatch.setattr(journal, "time_ns", clock)
+    monkeypatch.setattr(position, "time_ns", clock)
     timed: Script = [(stream, at(event, clock)) for stream, event in SCRIPTS[script](contracts)]
     wrong, times = statuses(write_ledger(tmp_path / "wrong", timed))
     assert wrong == right
