@@ -124,7 +124,7 @@ def test_one_file_of_the_trainer_knows_the_ledger() -> None:
         for imported in imports(path)
         if imported.split(".")[0] == "psion_ledger"
     }
-    shown = {("trainer/talk.py", "psion_ledger.report.escape")}
+    shown = {("trainer/talk.py", "psion_ledger.escape")}
     assert found >= shown
     assert {"trainer/emit.py"} == {path for path, _ in found - shown}
 

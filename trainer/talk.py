@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psion_ledger.report.escape import plain
+from psion_ledger.escape import plain
 
 SILENT_S_MAX = 1.9
 

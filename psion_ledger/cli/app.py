@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
 import typer
 
 from psion_ledger.errors import LedgerError
+from psion_ledger.escape import brief, plain
 from psion_ledger.inputs import read_input
-from psion_ledger.report.escape import brief, plain
 
 if TYPE_CHECKING:
     from psion_ledger.ledger import Run

@@ -19,7 +19,7 @@ from psion_ledger.cli.app import (
 )
 from psion_ledger.cli.output import Placed, write_out
 from psion_ledger.errors import CannotDecide, Inaccessible, LedgerError, UsageError
-from psion_ledger.report.escape import plain
+from psion_ledger.escape import plain
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from psion_ledger.errors import UsageError
-from psion_ledger.report.escape import json_safe
+from psion_ledger.escape import json_safe
 
 # PEM, OpenPGP, and the signer keys of signed notes.
 _KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*(PRIVATE|PUBLIC) KEY|PRIVATE\+KEY\+")

@@ -44,8 +44,8 @@ def receipt(
     import msgspec
 
     from psion_ledger.contracts import encode_document
+    from psion_ledger.escape import json_safe
     from psion_ledger.receipts import derive_receipt
-    from psion_ledger.report.escape import json_safe
 
     placed = Placed.at(output, ledger / run)
     with opened(ledger, run, despite_damage=despite_damage) as record:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from psion_ledger.errors import LedgerError
+from psion_ledger.escape import plain
 from psion_ledger.log.segment import seal_run
 
 
@@ -11,10 +12,10 @@ def main() -> int:
     try:
         sealed = seal_run(Path(sys.argv[1]), *sys.argv[2:3])
     except (LedgerError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(plain(str(error)), file=sys.stderr)
         return getattr(error, "exit_code", 3)
     for line in sealed.torn:
-        print(f"torn tail: {line}", file=sys.stderr)
+        print(plain(f"torn tail: {line}"), file=sys.stderr)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from psion_ledger.report.escape import csv_cell, json_safe
+from psion_ledger.escape import csv_cell, json_safe
 
 
 def jsonable(value: Any) -> Any:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from psion_ledger import catalog
 from psion_ledger.errors import QueryRefused
+from psion_ledger.escape import plain
 from psion_ledger.events import KINDS
-from psion_ledger.report.escape import plain
 from psion_ledger.report.machine import jsonable
 from psion_ledger.report.terminal import console, text
 

@@ -9,12 +9,12 @@ from rich.table import Table
 
 from psion_ledger import catalog, heads
 from psion_ledger.errors import Damaged, LedgerError
+from psion_ledger.escape import plain
 from psion_ledger.fsck import Checked
 from psion_ledger.ledger import Run, open_run
 from psion_ledger.replay import Replay
 from psion_ledger.report import rows as printing
 from psion_ledger.report.documents import Check
-from psion_ledger.report.escape import plain
 from psion_ledger.report.facts import report_rows
 from psion_ledger.report.terminal import console, text
 

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from psion_ledger.audit import FAMILIES, Audit
+from psion_ledger.escape import brief, plain
 from psion_ledger.findings import Finding, LawResult
 from psion_ledger.report import words
-from psion_ledger.report.escape import brief, plain
 from psion_ledger.report.facts import Facts, Item, Row
 
 COLUMNS = 100

@@ -14,8 +14,8 @@ from psion_ledger import heads
 from psion_ledger.cli import app
 from psion_ledger.cli.app import LINE_CHARACTERS_MAX
 from psion_ledger.digest import sha256
+from psion_ledger.escape import SHOWN_CHARACTERS_MAX, brief, json_safe, plain
 from psion_ledger.events import KINDS
-from psion_ledger.report.escape import SHOWN_CHARACTERS_MAX, brief, json_safe, plain
 from tests.heads.samples import KEY, private_pem, public_pem
 from tests.hostile.forging import chained, journal
 from tests.hostile.poison import EVIL, EVIL_WORD, NAME, own_head, write_poisoned

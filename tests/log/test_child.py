@@ -54,3 +54,13 @@ def test_a_command_that_is_started_as_a_script_passes_no_folder_on(tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
     assert child_command("psion_ledger")[1] == "-I"
     assert not trapped.exists()
+
+
+def test_what_a_sealer_says_is_spelled_out(tmp_path: Path) -> None:
+    """It names a folder that somebody gave a name which a terminal would obey."""
+    run = claimed_run(tmp_path / "ledger")
+    with log.open_writer(run, opened()) as writer:
+        writer.emit(numbered(1))
+    (run / "journal" / writer.stream).rename(run / "journal" / "v.\x1b[31m")
+    done = subprocess.run(child_command("psion_ledger.log", str(run)), capture_output=True, text=True)
+    assert (done.returncode, "\x1b" in done.stderr, "\\x1b[31m" in done.stderr) == (3, False, True)

@@ -9,10 +9,10 @@ import pytest
 
 from psion_ledger import events
 from psion_ledger.audit import audit, commands
+from psion_ledger.escape import plain
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from psion_ledger.report import terminal
-from psion_ledger.report.escape import plain
 from psion_ledger.report.facts import gather
 from tests.ledgers import (
     RANK0,
