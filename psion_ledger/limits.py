@@ -27,12 +27,14 @@ def memory_bytes_max(run: Path) -> int:
         if not said.isdecimal() or int(said) < 256 << 20:
             raise UsageError(f"PSION_LEDGER_MEMORY_BYTES={said}: give a number of bytes, at least {256 << 20}")
         return int(said)
-    journals = 0
+    journals: dict[tuple[int, int], int] = {}
     with contextlib.suppress(PermissionError):  # Whoever opens the run says so.
         for path in (run / "journal").glob("*/*.wal"):
             with contextlib.suppress(FileNotFoundError):  # Sealed meanwhile.
-                journals += 512 * path.lstat().st_blocks
-    return MEMORY_BYTES_MAX + _BYTES_A_JOURNAL_BYTE * journals
+                status = path.lstat()
+                # Many names of one file take its room once.
+                journals[status.st_dev, status.st_ino] = 512 * status.st_blocks
+    return MEMORY_BYTES_MAX + _BYTES_A_JOURNAL_BYTE * sum(journals.values())
 
 
 def allow(run: Path) -> int:

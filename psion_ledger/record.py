@@ -14,7 +14,7 @@ import msgspec
 from psion_ledger.errors import CannotDecide, Damaged, Inaccessible, Unreadable
 from psion_ledger.events import StreamOpened
 from psion_ledger.log import claim, files, manifest, unnamed
-from psion_ledger.log.frame import Damage, Frame, Scan, first_link
+from psion_ledger.log.frame import Damage, Frame, Scan, first_link, read_journal
 from psion_ledger.log.liveness import live_holder
 
 
@@ -156,7 +156,7 @@ def _read_journals(folder: Path) -> dict[Path, _Journal]:
         try:
             # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
             live = live_holder(path) is not None
-            journals[path] = _Journal(data=files.read_regular(path, files.JOURNAL_BYTES_MAX), live=live)
+            journals[path] = _Journal(data=read_journal(path), live=live)
         except FileNotFoundError:
             continue  # Sealed since the listing; the manifest, read later, has it.
     return journals

@@ -11,7 +11,7 @@ from psion_ledger.errors import Inaccessible, Unreadable
 from psion_ledger.events import ContractDeclared
 from psion_ledger.fsck.finding import Code, Finding
 from psion_ledger.log import claim, files, manifest
-from psion_ledger.log.frame import Damage, Header, Scan, first_link
+from psion_ledger.log.frame import Damage, Header, Scan, first_link, read_journal
 from psion_ledger.log.liveness import live_holder
 
 
@@ -46,7 +46,7 @@ def scans(folder: Path) -> Iterator[Scanned]:
         try:
             # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
             live = live_holder(path) is not None
-            data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+            data = read_journal(path)
             scan = Scan(data, name, files.first_seq(following) if follows else None)
         except FileNotFoundError:
             continue  # Sealed meanwhile.

@@ -144,10 +144,13 @@ def open_regular(path: Path | str) -> int:
     return fd
 
 
-def read_regular(path: Path | str, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
-    """The whole file. Raises FileNotFoundError as it is; other trouble as Unreadable, an absurd size as LimitHit."""
+def read_regular(path: Path | str, bytes_max: int = MANIFEST_BYTES_MAX, begins: bytes = b"") -> bytes:
+    """The whole file; of one that does not begin as it should, its beginning alone. Raises FileNotFoundError as it is;
+    other trouble as Unreadable, an absurd size as LimitHit."""
     fd = open_regular(path)
     try:
+        if begins and (beginning := os.pread(fd, len(begins), 0)) != begins:
+            return beginning
         bytes_there = os.fstat(fd).st_size
         if bytes_there > bytes_max:
             raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")
@@ -157,6 +160,15 @@ def read_regular(path: Path | str, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes
             parts.append(part)
             bytes_asked = min(bytes_max + 1 - sum(map(len, parts)), max(_PART_BYTES, bytes_asked - len(part)))
         return parts[0] if len(parts) == 1 else b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def read_beginning(path: Path, bytes_max: int) -> bytes:
+    """The first bytes of a file. Raises as `read_regular`, but for its size."""
+    fd = open_regular(path)
+    try:
+        return os.pread(fd, bytes_max, 0)
     finally:
         os.close(fd)
 

@@ -9,6 +9,7 @@ The first previous link binds the stream to its run. A header has the same envel
 import re
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
@@ -17,6 +18,7 @@ import msgspec
 from psion_ledger.digest import leaf_hash, length_prefixed, sha256
 from psion_ledger.errors import EventRefused, NewerFormat, Unreadable
 from psion_ledger.events import EVENTS_VERSION, Event
+from psion_ledger.log import files
 from psion_ledger.log.files import UNDECODABLE
 
 MAGIC = b"PSIONWAL"
@@ -77,6 +79,11 @@ def checked(event: E, stream: str) -> E:
 
 def enveloped(body: bytes) -> bytes:
     return ENVELOPE.pack(len(body), crc32(body)) + body
+
+
+def read_journal(path: Path) -> bytes:
+    """A journal's bytes, in memory; of a file that is none, no more than shows it. Raises as `files.read_regular`."""
+    return files.read_regular(path, files.JOURNAL_BYTES_MAX, begins=MAGIC)
 
 
 def encode_header(header: Header) -> bytes:

@@ -12,6 +12,8 @@ from psion_ledger.errors import UsageError, WriterBusy
 from psion_ledger.log import files, frame
 
 OPENING_S_MAX = 1.0
+# More than a header and the longest stream_opened take.
+OPENING_BYTES_MAX = 1 << 20
 # The time of a boot is given in whole seconds.
 CLOCK_S = 2.0
 
@@ -35,19 +37,14 @@ def live_holder(path: Path) -> str | None:
 def is_gone(path: Path) -> bool:
     """Whether the process that opened a journal's stream has ended, though a copy of its descriptor keeps the lock: one
     in a child that it forked. Only the machine that it ran on can tell."""
-    try:
-        first = next(
-            iter(frame.Scan(files.read_regular(path.with_name(f"{0:012}.wal"), files.JOURNAL_BYTES_MAX), path)), None
-        )
-    except FileNotFoundError:
-        return False
-    if first is None or not isinstance(opened := first[0].event, events.StreamOpened):
+    first = _first(path.with_name(f"{0:012}.wal"))
+    if first is None or not isinstance(opened := first.event, events.StreamOpened):
         return False
     if opened.host != socket.gethostname():
         return False
     began_s = _process_began_s(opened.pid)
     # A process of this number that began after the stream did is another one.
-    return began_s is None or began_s > first[0].recorded_at_ns / 1e9 + CLOCK_S
+    return began_s is None or began_s > first.recorded_at_ns / 1e9 + CLOCK_S
 
 
 def _process_began_s(pid: int) -> float | None:
@@ -62,12 +59,19 @@ def _process_began_s(pid: int) -> float | None:
 
 
 def _opener(path: Path) -> str:
-    try:
-        first = next(iter(frame.Scan(files.read_regular(path, files.JOURNAL_BYTES_MAX), path)), None)
-    except FileNotFoundError:
+    first = _first(path)
+    if first is None:
         return "a process whose first journal is sealed already"
-    opened = first[0].event if first else None
+    opened = first.event
     return f"pid {opened.pid} on {opened.host}" if isinstance(opened, events.StreamOpened) else "a process"
+
+
+def _first(path: Path) -> frame.Frame | None:
+    """The first event of a stream; None when its first journal is sealed already, or does not begin with one."""
+    try:
+        return next((found for found, _ in frame.Scan(files.read_beginning(path, OPENING_BYTES_MAX), path)), None)
+    except FileNotFoundError:
+        return None
 
 
 def refuse_existing(folder: Path) -> NoReturn:

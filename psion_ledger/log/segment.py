@@ -20,7 +20,7 @@ from psion_ledger import events
 from psion_ledger.digest import merkle_root, sha256
 from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.log import claim, columns, files, manifest
-from psion_ledger.log.frame import Frame, Scan
+from psion_ledger.log.frame import Frame, Scan, read_journal
 from psion_ledger.log.liveness import is_gone, live_holder
 
 # Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
@@ -75,7 +75,7 @@ def _seal_journal(
     run: Path, claimed: claim.Claim, known: manifest.Appender, path: Path, following: Path | None, torn: list[str]
 ) -> manifest.Entry | None:
     following_seq = None if following is None else files.first_seq(following)
-    data = files.read_regular(path, files.JOURNAL_BYTES_MAX)
+    data = read_journal(path)
     # What is sealed must be durable as it was read: else a power loss could leave segments of events that are gone.
     files.sync_file(path)
     scan = Scan(data, path, following_seq)

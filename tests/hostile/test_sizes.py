@@ -1,5 +1,6 @@
 """Absurd lengths and numbers: files of a tebibyte, frames of four gibibytes, the 10^12th attempt, 100,000 entries."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,22 @@ def stretched_as_claimed(run: Path) -> None:
     claimed(run, bytes=TEBIBYTE)
 
 
+def stranger(run: Path) -> Path:
+    """Where a journal would stand."""
+    path = journal(run)
+    path.write_bytes(b"")
+    return path
+
+
+def under_forty_names(run: Path, path: Path) -> None:
+    """One file of 128 MiB of zeros, as forty journals."""
+    stretched(path, 128 << 20)
+    for number in range(1, 40):
+        other = run / "journal" / f"v.{number}" / path.name
+        other.parent.mkdir()
+        os.link(path, other)
+
+
 def index(run: Path) -> Path:
     return next(run.glob("contracts/*"))
 
@@ -72,6 +89,8 @@ SIZES: dict[str, tuple[Callable[[Path], object], Codes]] = {
     "an entry's number that is none": (lambda run: (run / "manifest" / "\u00b2.json").write_bytes(b"{}"), {"audit": 0}),
     "a journal": (lambda run: stretched(journal(run)), {"audit": 3, "fsck": 3, "seal": 3}),
     "a journal of zeros": (lambda run: stretched(journal(run), 128 << 20), {"audit": 3, "fsck": 3}),
+    "no journal under forty names": (lambda run: under_forty_names(run, stranger(run)), {"audit": 3, "fsck": 1}),
+    "a journal of zeros under forty names": (lambda run: under_forty_names(run, journal(run)), {"audit": 3, "fsck": 1}),
     "a frame": (lambda run: journal(run, struct.pack("<II", 2**32 - 1, 0) + bytes(99)), {"audit": 3, "fsck": 3}),
     "a frame of 64 MiB": (lambda run: journal(run, struct.pack("<II", 2**26, 0) + bytes(99)), {"audit": 3, "fsck": 3}),
     "a frame's depth": (
