@@ -1,8 +1,10 @@
 """The command line: parse, call, render, exit code."""
 
+import contextlib
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -40,8 +42,21 @@ def main() -> None:
     known: dict[str, Any] = dict.fromkeys(commands - {receipts.verify.__name__}, defaults)
     proving = {command.callback.__name__ for command in proofs.prove.registered_commands if command.callback}
     known["prove"] = dict.fromkeys(proving, defaults)
-    app(default_map=known)
+    try:
+        app(default_map=known)
+    except SystemExit as ended:
+        if watched and (ended.code is None or isinstance(ended.code, int)):
+            _leave(ended.code or 0)
+        raise
 
 
 if __name__ == "__main__":
     main()
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: threads of native libraries that are still at work abort a process that takes its time to end."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

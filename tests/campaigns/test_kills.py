@@ -42,4 +42,5 @@ def test_a_writer_that_keeps_events_in_memory_is_found_out(monkeypatch: pytest.M
 
     monkeypatch.setattr(position, "os", Late(write_later))
     failures = kills(0.02, seed=2).failures
-    assert any(" accepted, " in failure for failure in failures), failures
+    # Less is there than was accepted, or what is there does not go on where a full journal ended.
+    assert any(" accepted, " in failure or "recovery raised" in failure for failure in failures), failures
