@@ -62,7 +62,8 @@ def _sealed(run: Run, kind: str) -> list[str]:
     """SQL that scans the sealed files of a kind by their absolute paths."""
     folder = run.record.folder.absolute()
     return [
-        relations.through(f"read_parquet([{', '.join(relations.quoted(folder / f.path) for f in found)}])", through_seq)
+        f"select * from read_parquet([{', '.join(relations.quoted(folder / f.path) for f in found)}])"
+        + ("" if through_seq is None else f" where seq <= {through_seq}")
         for through_seq, found in relations.sealed_files(run.record, kind)
     ]
 

@@ -26,6 +26,7 @@ QUERY_SECONDS_MAX = 120.0
 # A message may list sixty candidates, or quote a value of the record.
 ERROR_LINES_MAX = 8
 ERROR_CHARACTERS_MAX = 1000
+_RESULT = "query_result__"
 _SHOW_TABLES = re.compile(r"\s*show\s+(?:all\s+)?tables\s*;?\s*", re.IGNORECASE)
 # What no query is to blame for.
 _THE_RECORDS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
@@ -159,8 +160,8 @@ class Run:
             # A table is held to the memory limit, which a result by itself is not; and `query` binds its text as a
             # subquery, where a WITH clause that writes is refused.
             literal = _listing(query).replace("'", "''")
-            con.execute(f"create temp table query_result__ as select * from query('{literal}')")
-            found = con.table("query_result__").materialize()
+            con.execute(f"create temp table {_RESULT} as select * from query('{literal}')")
+            found = con.table(_RESULT).materialize()
             self._refuse_if_damaged(None)
             return found
         except duckdb.InterruptException as error:
@@ -174,7 +175,7 @@ class Run:
             raise QueryRefused(sql_error(error)) from error
         finally:
             alarm.cancel()
-            con.execute("drop table if exists query_result__")
+            con.execute(f"drop table if exists {_RESULT}")
 
     @functools.cached_property
     def contracts_text(self) -> dict[str, str]:
@@ -230,10 +231,10 @@ def sql_error(error: Exception) -> str:
 
 
 def _listing(query: str) -> str:
-    """`show tables` lists the relations that are documented, and not what they are made of."""
+    """`show tables` lists what can be asked, and not the table that its own answer is put in."""
     if _SHOW_TABLES.fullmatch(query) is None:
         return query
-    return f"select name from (show tables) where not contains(name, '{relations.INTERNAL}')"
+    return f"select name from (show tables) where name <> '{_RESULT}'"
 
 
 def open_run(

@@ -73,10 +73,9 @@ _FAULTS_SCHEMA = pa.schema([("file", pa.string()), ("reason", pa.string())])
 # Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
 TABLE_ROWS_MAX = 20_000
 TABLE_BYTES_MAX = 4 << 20
+# Of a whole record: what views make of so much, positions of batches above all, fits in memory with ease.
 SMALL_ROWS_MAX = 20_000
 SMALL_BYTES_MAX = 1 << 20
-# Stands in the name of whatever a documented relation is made of.
-INTERNAL = "__"
 _INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
 
 
@@ -117,10 +116,6 @@ def sealed_files(record: Record, kind: str) -> list[tuple[int | None, list[Ledge
     whole = [f for f in held if f.through_seq is None]
     parts = [(f.through_seq, [f]) for f in held if f.through_seq is not None]
     return [*([(None, whole)] if whole else []), *parts]
-
-
-def through(source: str, through_seq: int | None) -> str:
-    return f"select * from {source}" + ("" if through_seq is None else f" where seq <= {through_seq}")
 
 
 def visible(kind: str) -> list[str]:
@@ -278,7 +273,7 @@ def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.Duck
 
 
 def is_small(record: Record, index: LedgerFile | None) -> bool:
-    """Whether all that views make of a record fits in memory with ease."""
+    """Whether the views over a record are made once, as tables."""
     found = [*record.files, *([] if index is None else [index])]
     rows_total = sum(file.rows for file in found) + sum(len(tail.frames) for tail in record.tails)
     return rows_total <= SMALL_ROWS_MAX and sum(file.bytes_actual or 0 for file in found) <= SMALL_BYTES_MAX

@@ -23,6 +23,7 @@ def child_command(module: str, *words: str) -> list[str]:
     """The words that run a module of this package in isolated mode: with the folders that this process imports from but
     for those of its working directory and script, behind Python's own."""
     package = Path(__file__).resolve().parents[1] / "__init__.py"
-    here = {"", ".", os.getcwd(), sys.path[0] if sys.path else ""}
+    # Unless Python was told not to, it has put the script's folder first.
+    here = {os.getcwd(), *([] if sys.flags.safe_path else sys.path[:1])}
     known = [path for path in sys.path if os.path.isabs(path) and path not in here]
     return [sys.executable, "-I", "-c", _RUN, ":".join(known), str(package), module, *words]

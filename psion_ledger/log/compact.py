@@ -20,11 +20,11 @@ RANGE_BYTES_MAX = 64 << 20
 def compact_run(run: Path) -> list[manifest.Entry]:
     """Compact every stream; the entries that were published. Raises Unreadable for a record that does not hold."""
     _, claim_sha256 = claim.read_claim(run)
-    appender = manifest.Appender(run, claim_sha256)
-    appender.require_whole()
-    known = appender.read()
+    chain = manifest.Chain(run, claim_sha256)
+    chain.require_whole()
+    known = chain.read()
     with files.reported(run):
-        made = [_compact(run, appender, known, group) for group in _groups(known.current())]
+        made = [_compact(run, chain, known, group) for group in _groups(known.current())]
     return [entry for entry in made if entry is not None]
 
 
@@ -47,7 +47,7 @@ def _groups(current: list[manifest.Entry]) -> Iterator[list[manifest.Entry]]:
 
 
 def _compact(
-    run: Path, appender: manifest.Appender, known: manifest.Manifest, group: list[manifest.Entry]
+    run: Path, chain: manifest.Chain, known: manifest.Manifest, group: list[manifest.Entry]
 ) -> manifest.Entry | None:
     links: list[bytes] = []
     for entry in group:
@@ -61,7 +61,7 @@ def _compact(
         written.append(write_segment(run, kind, verified.tables(run, parts), stream, first_seq, last_seq))
     files.sync_folder(run / "segments")
     entry = manifest.replacing(group, written, merkle_root(links).hex())
-    return appender.append(entry)
+    return chain.append(entry)
 
 
 def _require_whole(run: Path, file: manifest.SegmentFile) -> None:

@@ -1,4 +1,4 @@
-"""The writer of one stream. It owns the journal file, its lock, the chain and the thread that syncs it.
+"""The writer of one stream. It owns the stream's position, and the thread that syncs what was written.
 
 `emit` returns after one write(2): the event survives SIGKILL (accepted). A thread syncs every 50 ms; the events
 that others rest on are synced before `emit` returns: they survive power loss (durable). The first write or

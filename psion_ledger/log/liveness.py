@@ -40,8 +40,8 @@ def is_gone(path: Path) -> bool:
     first = _first(path.with_name(f"{0:012}.wal"))
     if first is None or not isinstance(opened := first.event, events.StreamOpened):
         return False
-    if opened.host != socket.gethostname():
-        return False
+    if opened.host != socket.gethostname() or not os.path.exists("/proc/self/stat"):
+        return False  # Where there is no /proc, as on macOS, no process would be found in it.
     began_s = _process_began_s(opened.pid)
     # A process of this number that began after the stream did is another one.
     return began_s is None or began_s > first.recorded_at_ns / 1e9 + CLOCK_S

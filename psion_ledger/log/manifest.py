@@ -120,11 +120,11 @@ def path_of(run: Path, number: int) -> Path:
 
 def read(run: Path, claim_sha256: bytes) -> Manifest:
     """Walk the chain from CLAIM. A break is a value: a changed, missing or foreign entry ends the walk."""
-    return Appender(run, claim_sha256).read()
+    return Chain(run, claim_sha256).read()
 
 
-class Appender:
-    """The manifest as a process knows it that appends to it: walked whole once, and then from where it last stood."""
+class Chain:
+    """The manifest, walked from CLAIM on: whole at first, and then from where the walk last stood."""
 
     def __init__(self, run: Path, claim_sha256: bytes) -> None:
         self._run = run

@@ -42,7 +42,7 @@ def seal_run(run: Path, stream: str = "*", *, writer_is_gone: bool = False) -> S
     on this machine has ended: a child that it forked keeps the lock. Raises CannotDecide for a journal that is damaged
     where it was durable: it stays."""
     claimed, claim_sha256 = claim.read_claim(run)
-    known = manifest.Appender(run, claim_sha256)
+    known = manifest.Chain(run, claim_sha256)
     entries: list[manifest.Entry] = []
     torn: list[str] = []
     for folder in sorted((run / "journal").glob(stream)):
@@ -72,7 +72,7 @@ def _collector_off() -> Iterator[None]:
 
 
 def _seal_journal(
-    run: Path, claimed: claim.Claim, known: manifest.Appender, path: Path, following: Path | None, torn: list[str]
+    run: Path, claimed: claim.Claim, known: manifest.Chain, path: Path, following: Path | None, torn: list[str]
 ) -> manifest.Entry | None:
     following_seq = None if following is None else files.first_seq(following)
     data = read_journal(path)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 from psion_ledger import events, log
 from psion_ledger.fsck import fsck
@@ -180,14 +181,11 @@ def by_signals(number: int) -> list[str]:
 @contextmanager
 def small_journals() -> Iterator[None]:
     """Journals are full soon, and nobody seals them meanwhile."""
-    kept = journal.ROTATE_AT_BYTES, Sealer.journal_left
-    journal.ROTATE_AT_BYTES = ROTATE_AT_BYTES
-    Sealer.journal_left = lambda self: None  # type: ignore[method-assign]
-    try:
+    with (
+        patch.object(journal, "ROTATE_AT_BYTES", ROTATE_AT_BYTES),
+        patch.object(Sealer, "journal_left", lambda self: None),
+    ):
         yield
-    finally:
-        journal.ROTATE_AT_BYTES = kept[0]
-        Sealer.journal_left = kept[1]  # type: ignore[method-assign]
 
 
 def interrupts(fraction: float, seed: int, only: str | None = None) -> Result:

@@ -29,3 +29,14 @@ def test_a_bomb_ends_the_child_and_not_the_answer(run: Path, tmp_path: Path) -> 
     code, stderr, cpu_seconds, peak_bytes = json.loads(measured.stdout)
     assert (code, len(stderr.splitlines())) == (3, 1), stderr
     assert (cpu_seconds <= CPU_SECONDS_MAX, peak_bytes <= PEAK_BYTES_MAX) == (True, True), (cpu_seconds, peak_bytes)
+
+
+def test_nothing_runs_in_a_command_that_has_ended() -> None:
+    """Not even a native library that would abort the process: the answer is out, and its exit code stands."""
+    code = (
+        "import atexit, os, sys; from psion_ledger.cli import main; atexit.register(os.abort)\n"
+        "sys.argv = ['psion-ledger', *sys.argv[1:]]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "laws"], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "stage_is_pretrain" in done.stdout

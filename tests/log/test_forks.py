@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from psion_ledger import log
+from psion_ledger.log.liveness import is_gone
 from psion_ledger.log.segment import seal_run
 from tests.forked import ROOT
-from tests.ledgers import RUN_ID
+from tests.ledgers import RUN_ID, opened
+from tests.log.streams import claimed_run
 
+# Above every number that Linux gives to a process.
+NO_PID = 2**22 + 1
 FORKS_AND_DIES = """
 import ctypes, os, signal, socket, sys, time
 from pathlib import Path
@@ -62,3 +68,19 @@ def test_a_forked_child_keeps_no_stream_from_being_sealed(tmp_path: Path, end: s
         process.kill()
         process.wait(timeout=30)
         process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "gone"),
+    [
+        (socket.gethostname(), NO_PID, True), (socket.gethostname(), os.getpid(), False), ("elsewhere", NO_PID, False),
+    ],
+    ids=["no such process", "this one", "on another machine"],
+)  # fmt: skip
+def test_only_the_machine_of_a_process_can_tell_that_it_is_gone(
+    tmp_path: Path, host: str, pid: int, gone: bool
+) -> None:
+    """Of another machine nothing is known."""
+    run = claimed_run(tmp_path)
+    with log.open_writer(run, opened(host=host, pid=pid)) as writer:
+        assert is_gone(run / "journal" / writer.stream / f"{0:012}.wal") is gone
