@@ -408,7 +408,8 @@ def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True) -
             if stream not in writers:
                 assert isinstance(step, events.StreamOpened), f"{stream} must begin with stream_opened"
                 if step.role == "train" and step.attempt > 1 and not step.previous:
-                    step = msgspec.structs.replace(step, previous=log.previous_ends(folder, step.attempt))
+                    ends = log.pinned_by(step.rank, log.previous_ends(folder, step.attempt))
+                    step = msgspec.structs.replace(step, previous=ends)
                 while step.role == "train" and not (folder / "attempts" / f"{step.attempt}.json").exists():
                     log.claim_attempt(folder)
                 writers[stream] = log.open_writer(folder, step, stream=stream)

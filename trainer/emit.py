@@ -280,7 +280,7 @@ class Recorder:
             host=socket.gethostname(),
             pid=os.getpid(),
             code_version=__version__,
-            previous=previous,
+            previous=log.pinned_by(rank, previous),
         )
         self.run, self.attempt = run, attempt
         self.writer = log.open_writer(run, opened, on_failure=on_failure)

@@ -6,7 +6,7 @@ from psion_ledger.log.child import child_command
 from psion_ledger.log.claim import check_run_id, claim_attempt, create_run, find_run, read_claim, run_ids
 from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer, stream_name
 from psion_ledger.log.liveness import refuse_if_live
-from psion_ledger.log.recovery import add_sequence_index, keep_head, previous_ends
+from psion_ledger.log.recovery import add_sequence_index, keep_head, pinned_by, previous_ends
 from psion_ledger.log.sealer import seal_in_child
 
 
@@ -31,6 +31,7 @@ __all__ = [
     "find_run",
     "keep_head",
     "open_writer",
+    "pinned_by",
     "previous_ends",
     "read_claim",
     "refuse_if_live",

@@ -46,6 +46,11 @@ def stream_name(opened: events.StreamOpened) -> str:
     return f"t{opened.attempt:04}.r{opened.rank:05}"
 
 
+def is_of_rank(stream: str, rank: int) -> bool:
+    """Whether a stream is, by its name, a train stream of this rank."""
+    return stream.startswith("t") and stream.endswith(f".r{rank:05}")
+
+
 def open_writer(
     run: Path,
     opened: events.StreamOpened,

@@ -6,18 +6,31 @@ from psion_ledger.digest import sha256
 from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.events import StreamEnd
 from psion_ledger.log import claim, files, manifest
+from psion_ledger.log.journal import is_of_rank
 
 
 def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:
-    """The last seq and link of every stream of the attempt before `attempt`, by name. All must be sealed."""
+    """The last seq and link of every stream, by name, that no attempt before `attempt` has pinned. All must be sealed.
+
+    Rank 0 pins them all, so these are the streams since the last attempt in which a rank 0 opened one: in most runs
+    those of the attempt before.
+    """
     known = manifest.read(run, claim.read_claim(run)[1])
     if known.broken is not None:
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged: {known.broken.actual}")
-    streams = sorted({entry.stream for entry in known.entries if entry.attempt == attempt - 1})
+    before = [entry for entry in known.entries if entry.attempt < attempt]
+    since = max((entry.attempt for entry in before if (entry.role, entry.rank) == ("train", 0)), default=0)
+    streams = sorted({entry.stream for entry in before if entry.attempt >= since})
     ends = [last for stream in streams if (last := known.last_of(stream)) is not None]
     return [
         StreamEnd(stream=end.stream, last_seq=end.last_seq, chain_head=bytes.fromhex(end.link_after)) for end in ends
     ]
+
+
+def pinned_by(rank: int, ends: list[StreamEnd]) -> list[StreamEnd]:
+    """Those of the `ends` that a train stream of `rank` pins: rank 0 all of them, another its own predecessor's."""
+    own = [end for end in ends if is_of_rank(end.stream, rank)]
+    return ends if rank == 0 else own[-1:]
 
 
 def keep_head(run: Path, size: int, note: bytes) -> None:
@@ -34,7 +47,15 @@ def keep_head(run: Path, size: int, note: bytes) -> None:
 
 
 def add_sequence_index(run: Path, parquet: bytes) -> tuple[str, bytes]:
-    """Keep the sequence index in the run's folder, durably. Its path there, and its sha256 (32 bytes)."""
+    """Keep the sequence index in the run's folder, durably. Its path there, and its sha256 (32 bytes).
+
+    Raises UsageError for one that no reader would take.
+    """
+    if len(parquet) > files.SEGMENT_BYTES_MAX:
+        raise UsageError(
+            f"run {run.name}: its sequence index has {len(parquet):,} bytes, and whoever audits the run reads at most "
+            f"{files.SEGMENT_BYTES_MAX:,}: take fewer or longer sequences"
+        )
     digest = sha256(parquet)
     folder = run / "contracts"
     with files.reported(run):

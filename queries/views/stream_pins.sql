@@ -1,4 +1,5 @@
 -- name: stream_pins
--- about: Where each stream of an attempt had ended, as the streams of the next attempt found it.
-select p.stream, p.last_seq, lower(hex(p.chain_head)) as chain_head, o.stream as pinned_by, o.attempt as pinned_in
-from (select stream, attempt, unnest(previous) as p from stream_opened where role = 'train') as o
+-- about: Where each stream had ended, as rank 0 of the next attempt found it, and for its own predecessor each other rank.
+select p.stream, p.last_seq, lower(hex(p.chain_head)) as chain_head,
+  o.stream as pinned_by, o.attempt as pinned_in, o.rank as pinned_by_rank
+from (select stream, attempt, rank, unnest(previous) as p from stream_opened where role = 'train') as o

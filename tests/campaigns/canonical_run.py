@@ -146,7 +146,8 @@ class Play:
 
     def open(self, stream: str) -> None:
         attempt, rank = RANKS[stream]
-        event = opened(attempt, rank, previous=log.previous_ends(self.run, attempt) if attempt > 1 else [])
+        ends = log.previous_ends(self.run, attempt) if attempt > 1 else []
+        event = opened(attempt, rank, previous=log.pinned_by(rank, ends))
         self._begin(stream, event)
         self.writers[stream] = log.open_writer(self.run, event, on_failure=self.on_failure)
         if self.writers[stream]._failure is None:  # Else it was detached from the start.

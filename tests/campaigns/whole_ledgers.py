@@ -133,7 +133,7 @@ class Player:
         seal_run(self.run)
         self._attempt = log.claim_attempt(self.run)
         for rank in range(self.draw.randint(1, 4)):
-            previous = log.previous_ends(self.run, self._attempt)
+            previous = log.pinned_by(rank, log.previous_ends(self.run, self._attempt))
             self.writers.append(log.open_writer(self.run, opened(self._attempt, rank, previous=previous)))
 
     def verify(self) -> None:
