@@ -139,7 +139,14 @@ HUGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", HUGE.values(), ids=HUGE)
+# One that is long, one that is wide and one that is deep; the slow suite has them all.
+QUICK = ("a string of 10 MB", "as many keys", "2000 deep, lists")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pytest.param(value, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, value in HUGE.items()],
+)
 def test_a_huge_or_deep_value_is_judged(value: bytes) -> None:
     """Under an unknown key, for a known one, at the end and as the whole document."""
     unknown = b'{"unknown": ' + value + b"," + TEXT[1:]

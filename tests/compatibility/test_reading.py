@@ -198,14 +198,14 @@ def agree(kind: type[Any], data: bytes) -> None:
     assert fast == read_with_care(kind, data)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(mutated(TEXT))
 def test_the_fast_reading_of_a_changed_receipt_is_the_careful_one(data: bytes) -> None:
     """msgspec's reading counts only where it is the original's."""
     agree(PretrainStageReceipt, data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(mutated(CONFIG))
 def test_the_fast_reading_of_a_changed_config_is_the_careful_one(data: bytes) -> None:
     """As for a receipt."""

@@ -76,6 +76,7 @@ PLACES: dict[str, tuple[Callable[[Path], Path], dict[str, int]]] = {
     "an attempt": (lambda run: run / "attempts" / "1.json", {"fsck": 1}),
 }
 FOLDERS = ("", "manifest", "segments", "segments/batch_replayed", "journal", "journal/v.more", "contracts", "attempts")
+QUICK = ("", "segments", "journal/v.more")
 
 
 def unfolded(ended: Ended) -> str:
@@ -107,7 +108,9 @@ def test_a_claim_that_is_no_regular_file_is_no_claim(commands: Commands, run: Pa
     commands.ends(run.parent, 3 if is_link else (3, 4), "seal", RUN_ID)
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FOLDERS]
+)
 def test_no_folder_is_a_link(commands: Commands, run: Path, name: str) -> None:
     """Not the run itself, and none below it, though everything behind the link is as it should be."""
     path = run / name if name else run

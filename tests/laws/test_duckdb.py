@@ -105,7 +105,9 @@ def test_digests_compare_and_join_as_bytes(tmp_path: Path) -> None:
     assert [row[0] for row in shown] == [digest.hex() for digest in digests]
 
 
-@pytest.fixture(scope="module", params=["good", "two_ranks", "resumed"])
+@pytest.fixture(
+    scope="module", params=[*(pytest.param(name, marks=pytest.mark.slow) for name in ("good", "two_ranks")), "resumed"]
+)
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]]:
     """The same record with sealed files and views in tables, and as datasets that are scanned through views."""
     record = read(request.getfixturevalue(request.param))

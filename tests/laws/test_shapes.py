@@ -36,7 +36,6 @@ SCRIPTS: dict[str, Made] = {
     **{f"lacking {number}": lacking(number) for number in random.Random(9).sample(range(len(DROPS)), 6)},
     **{f"extreme {number}": extreme(number) for number in random.Random(9).sample(range(len(EVENTS)), 6)},
 }
-QUICK = next(name for name in SCRIPTS if name.startswith("lacking"))
 
 
 def laws(folder: Path) -> list[LawResult]:
@@ -44,9 +43,8 @@ def laws(folder: Path) -> list[LawResult]:
         return audit(run).laws
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_every_law_says_the_same_in_either_shape(
     tmp_path: Path, contracts: Contracts, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

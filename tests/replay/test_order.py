@@ -118,7 +118,7 @@ def runs(draw: st.DrawFn) -> tuple[int, Families]:
     return draw(st.integers(0, 2**64 - 1)), families
 
 
-@settings(deadline=None, database=None, max_examples=15)
+@settings(deadline=None, database=None, max_examples=6)
 @given(run=runs(), data=st.data())
 def test_both_orders_agree(run: tuple[int, Families], data: st.DataObject) -> None:
     """From the first position, across the border of a cycle, across the border of a family's pass, and far out."""
@@ -157,7 +157,7 @@ def test_a_pass_over_a_family_is_a_permutation(count: int, key: tuple[int, str, 
     assert (list(range(count)), scalar) == (sorted(scalar), vectorised)
 
 
-@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_each_pass_of_a_run_draws_each_sequence_once(number: int) -> None:
     """Ten thousand positions, family by family, cut into passes: whole ones are permutations, and no two are equal."""
     _, families = RUNS[number]
