@@ -89,7 +89,7 @@ def checked_here(run: Run, judged: Judged) -> list[Point]:
             values={
                 "files": len(record.files),
                 "entries": len(record.manifest.entries),
-                "events": sum(file.rows for file in record.files) + sum(len(tail.frames) for tail in record.tails),
+                "events": sum(file.rows for file in record.files) + sum(tail.events for tail in record.tails),
             },
         )
     ]
@@ -182,7 +182,7 @@ def _entries_needed(run: Run, judged: Judged) -> int | None:
     row = run.first("select max(entry), max(basis_entries), count(*), count(entry) from recorded_receipts")
     assert row is not None, "an aggregate has one row"
     last, basis, receipts, sealed = row
-    if receipts != sealed or (not receipts and any(tail.frames for tail in run.record.tails)):
+    if receipts != sealed or (not receipts and any(tail.events for tail in run.record.tails)):
         return None
     if not receipts or judged.wanted == "replayed":
         return max(1, entries)

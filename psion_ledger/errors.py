@@ -85,6 +85,13 @@ class Damaged(Unreadable):
         super().__init__(f"run {run.name}: {file} is damaged: {reason}; `{command}` lists what is")
         self.file = file
 
+    @classmethod
+    def told(cls, message: str, file: str) -> "Damaged":
+        """As another process has said it."""
+        error = cls.__new__(cls, message)
+        error.file = file
+        return error
+
 
 class Inaccessible(Unreadable):
     pass

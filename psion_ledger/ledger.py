@@ -5,9 +5,7 @@ with psion_ledger.open_run("ledger", "my-run") as run:
 """
 
 import functools
-import re
 import shlex
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +19,11 @@ from psion_ledger.contracts import DOCUMENTS, Contracts, decode_document
 from psion_ledger.errors import CannotDecide, Damaged, LimitHit, NoSuchRun, QueryRefused
 from psion_ledger.log import claim, verified
 from psion_ledger.record import Fault, LedgerFile, Record, read
+from psion_ledger.sandbox import Sandbox
 
-QUERY_SECONDS_MAX = 120.0
 # A message may list sixty candidates, or quote a value of the record.
 ERROR_LINES_MAX = 8
 ERROR_CHARACTERS_MAX = 1000
-_RESULT = "query_result__"
-_SHOW_TABLES = re.compile(r"\s*show\s+(?:all\s+)?tables\s*;?\s*", re.IGNORECASE)
-# What no query is to blame for.
-_THE_RECORDS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
-_THE_RECORDS_WORDS = ("Invalid unicode", "reading the stream registered as")
 
 
 class Run:
@@ -57,17 +50,28 @@ class Run:
         return words if str(folder) == "ledger" else f"{words} --ledger {shlex.quote(str(folder))}"
 
     @functools.cached_property
-    def _connection(self) -> tuple[duckdb.DuckDBPyConnection, LedgerFile | None]:
+    def _index(self) -> LedgerFile | None:
+        """The sequence index as a file of the record."""
         if not self.despite_damage:
             self.record.require_whole()
         with self.reading():
-            return relations.connect(self.record, self._source)
+            return relations.sequence_index_file(self.record, self._source)
+
+    @functools.cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        with self.reading():
+            return relations.connect(self.record, self._source, self._index)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """For built-in queries alone: nothing keeps it from writing. Views come with `relate`. Raises Damaged."""
         self.require_whole()
-        return self._connection[0]
+        return self._connection
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the views over it are made once, as tables."""
+        return relations.is_small(self.record, self._index)
 
     @functools.cached_property
     def faults(self) -> list[Fault]:
@@ -75,7 +79,7 @@ class Run:
         fault by itself is not asked for the sequence index that its contracts name, unless despite its damage."""
         if not self.despite_damage and (found := self.record.faults):
             return found
-        index = self._connection[1]
+        index = self._index
         if index is None or index.holds:
             return self.record.faults
         actual = "it is missing" if index.sha256_actual is None else f"found {index.sha256_actual}"
@@ -86,7 +90,7 @@ class Run:
     def require_whole(self) -> None:
         """Raise Damaged, naming the first file, when an answer could not rest on the record. A file that was seen to
         have changed meanwhile ends all answers."""
-        self._refuse_if_damaged(None)
+        self.refuse_if_damaged(None)
         if not self.despite_damage:
             for fault in self.faults:
                 raise Damaged(self.record.folder, fault.file, fault.reason)
@@ -98,14 +102,15 @@ class Run:
         try:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            self._refuse_if_damaged(error)
+            self.refuse_if_damaged(error)
             if isinstance(error, duckdb.OutOfMemoryException):
                 line = f"run {self.run_id}: {first_line(error)}: PSION_LEDGER_MEMORY_BYTES allows more"
                 raise LimitHit(line) from error
             raise CannotDecide(f"run {self.run_id}: the record cannot be queried: {first_line(error)}") from error
-        self._refuse_if_damaged(None)
+        self.refuse_if_damaged(None)
 
-    def _refuse_if_damaged(self, error: Exception | None) -> None:
+    def refuse_if_damaged(self, error: Exception | None) -> None:
+        """Raise what a file that has changed while it was read gave."""
         if (damage := self._source.damage) is not None:
             raise damage from error
 
@@ -113,7 +118,7 @@ class Run:
         """Create the views that a built-in query with these words reads, once."""
         missing = [v for v in catalog.needed(catalog.views(), words) if v.name not in self._related]
         with self.reading():
-            relations.create_views(self.con, missing, small=relations.is_small(self.record, self._connection[1]))
+            relations.create_views(self.con, missing, small=self.is_small)
         self._related.update(view.name for view in missing)
 
     def rows(self, query: catalog.Query) -> list[dict[str, object]]:
@@ -130,52 +135,29 @@ class Run:
             rows = self.con.execute(sql, parameters or []).fetchall()
         return rows[0] if rows else None
 
-    @functools.cached_property
-    def _sandbox(self) -> duckdb.DuckDBPyConnection:
-        self.require_whole()
-        con, index = relations.connect(self.record, self._source)
-        relations.create_views(con, list(catalog.views()), small=relations.is_small(self.record, index))
-        for setting in ("enable_external_access = false", "lock_configuration = true"):
-            con.execute(f"set {setting}")
-        return con
-
-    def sql(self, query: str, seconds_max: float = QUERY_SECONDS_MAX) -> duckdb.DuckDBPyRelation:
-        """Run one SELECT of anybody's over the verified relations, without access to files, network or settings.
+    def sql(self, query: str, seconds_max: float | None = None) -> duckdb.DuckDBPyRelation:
+        """The rows of one SELECT of anybody's over the verified relations, without access to files, network or
+        settings, in a process of its own. Without `seconds_max` it may take 120 s, or PSION_LEDGER_SECONDS.
 
         Raises QueryRefused when it is not exactly one SELECT or does not bind, LimitHit when it takes too long or
-        too much memory.
+        too much memory, CannotDecide when it brings its process down.
         """
-        with self.reading():
-            con = self._sandbox
         self.require_whole()
         try:
-            statements = con.extract_statements(query.encode().decode())
-        except (duckdb.Error, UnicodeError) as error:
-            raise QueryRefused(f"not SQL: {first_line(error)}") from error
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise QueryRefused("give exactly one SELECT; a ledger is only read")
-        alarm = threading.Timer(seconds_max, con.interrupt)
-        alarm.start()
-        try:
-            # A table is held to the memory limit, which a result by itself is not; and `query` binds its text as a
-            # subquery, where a WITH clause that writes is refused.
-            literal = _listing(query).replace("'", "''")
-            con.execute(f"create temp table {_RESULT} as select * from query('{literal}')")
-            found = con.table(_RESULT).materialize()
-            self._refuse_if_damaged(None)
-            return found
-        except duckdb.InterruptException as error:
-            raise LimitHit(f"the query took more than {seconds_max:g} s") from error
-        except duckdb.OutOfMemoryException as error:
-            raise LimitHit("the query needs more memory than PSION_LEDGER_MEMORY_BYTES allows it") from error
-        except duckdb.Error as error:
-            self._refuse_if_damaged(error)
-            if isinstance(error, _THE_RECORDS) or any(words in str(error) for words in _THE_RECORDS_WORDS):
-                raise CannotDecide(f"run {self.run_id}: the record cannot be read: {first_line(error)}") from error
-            raise QueryRefused(sql_error(error)) from error
-        finally:
-            alarm.cancel()
-            con.execute(f"drop table if exists {_RESULT}")
+            query.encode()
+        except UnicodeError as error:
+            raise QueryRefused(f"not SQL: {error}") from error
+        answer = self._sandbox.ask(query, limits.query_seconds_max() if seconds_max is None else seconds_max)
+        return self._answers.from_arrow(answer)
+
+    @functools.cached_property
+    def _sandbox(self) -> Sandbox:
+        return Sandbox(self.record, despite_damage=self.despite_damage)
+
+    @functools.cached_property
+    def _answers(self) -> duckdb.DuckDBPyConnection:
+        """Holds no relation of the record: what people do with an answer is done here."""
+        return duckdb.connect(config=relations.SETTINGS)
 
     @functools.cached_property
     def contracts_text(self) -> dict[str, str]:
@@ -203,10 +185,9 @@ class Run:
         )
 
     def close(self) -> None:
-        if "_connection" in self.__dict__:
-            self.__dict__.pop("_connection")[0].close()
-        if "_sandbox" in self.__dict__:
-            self.__dict__.pop("_sandbox").close()
+        for name in ("_connection", "_sandbox", "_answers"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     def __enter__(self) -> "Run":
         return self
@@ -230,13 +211,6 @@ def sql_error(error: Exception) -> str:
     return said if more_lines <= 0 else f"{said}, and {more_lines:,} more lines"
 
 
-def _listing(query: str) -> str:
-    """`show tables` lists what can be asked, and not the table that its own answer is put in."""
-    if _SHOW_TABLES.fullmatch(query) is None:
-        return query
-    return f"select name from (show tables) where name <> '{_RESULT}'"
-
-
 def open_run(
     ledger: str | Path, run_id: str | None = None, as_of: int | None = None, *, despite_damage: bool = False
 ) -> Run:
@@ -252,5 +226,4 @@ def open_run(
             raise NoSuchRun(f"no run in {folder}: `python -m trainer` makes one, or name the folder with --ledger")
         run_id = runs[0]
     found = claim.find_run(folder, run_id)
-    limits.allow(found)
     return Run(read(found, as_of), despite_damage=despite_damage)

@@ -10,11 +10,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 
 from psion_ledger.errors import CannotDecide, Damaged, Inaccessible, Unreadable
 from psion_ledger.events import StreamOpened
 from psion_ledger.log import claim, files, manifest, unnamed
-from psion_ledger.log.frame import Damage, Frame, Scan, first_link, read_journal
+from psion_ledger.log.decoding import Identity, decode, identity_of
+from psion_ledger.log.frame import Damage, Scan, first_link, read_journal
 from psion_ledger.log.liveness import live_holder
 
 
@@ -43,14 +45,18 @@ class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
-    """The unsealed frames of one journal; `damage` says where and why its bytes were not read to their end."""
+    """The unsealed events of one journal, a table of each kind, and the stream's first event if it is among them.
+    `damage` says where and why the journal was not read to its end."""
 
     path: str
     stream: str
     first_seq: int
+    events: int
     link_before: bytes
     link_after: bytes
-    frames: list[Frame]
+    opened: StreamOpened | None
+    identity: Identity | None
+    tables: dict[str, pa.Table]
     damage: Damage | None
 
 
@@ -96,10 +102,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def read(folder: Path, as_of: int | None = None) -> Record:
     """Read a run. Raises NoSuchRun, Unreadable, NewerFormat or LimitHit for what cannot be read at all."""
     claimed, claim_sha256 = claim.read_claim(folder)
+    chain = manifest.Chain(folder, claim_sha256)
     for _ in range(2):
         there = unnamed.listed(folder)
-        journals = {} if as_of is not None else _read_journals(folder)
-        whole = manifest.read(folder, claim_sha256)
+        chain.read()
+        found_tails = [] if as_of is not None else list(_read_journals(folder, chain))
+        whole = chain.read()
         known = whole if as_of is None else whole.first(as_of)
         found = _files(folder, whole, known)
         rolled_back = [] if whole.broken is not None else unnamed.rolled_back(folder, there, whole)
@@ -107,7 +115,7 @@ def read(folder: Path, as_of: int | None = None) -> Record:
             break  # Else a file has gone or come: a compaction or a sealer may have been at work, so look once more.
     if as_of is not None and len(known.entries) < as_of:
         raise Unreadable(f"run {folder.name}: as of {as_of} entries; the manifest holds {len(known.entries)}")
-    tails = list(_tails(folder, claimed, journals, known))
+    tails = list(_continuing(claimed, found_tails, known))
     return Record(
         folder=folder, claim=claimed, manifest=known, files=found, tails=tails,
         attempts=list(_attempts(folder, claimed, known, tails)), rolled_back=rolled_back, as_of=as_of,
@@ -143,82 +151,72 @@ def _files(folder: Path, whole: manifest.Manifest, known: manifest.Manifest) -> 
     ]
 
 
-class _Journal(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes of a journal; `live`: a process held it when they were read."""
-
-    data: bytes
-    live: bool
-
-
-def _read_journals(folder: Path) -> dict[Path, _Journal]:
-    journals: dict[Path, _Journal] = {}
-    for path in sorted((folder / "journal").glob("*/*.wal")):
+def _read_journals(folder: Path, chain: manifest.Chain) -> Iterator[Tail]:
+    """The journals that are not sealed as far as was walked, one in memory at a time."""
+    identity: dict[str, Identity | None] = {}
+    paths = sorted((folder / "journal").glob("*/*.wal"))
+    for path, following in zip_longest(paths, paths[1:]):
+        stream = path.parent.name
+        last = chain.last_of(stream)
+        if stream not in identity:
+            identity[stream] = None if last is None else identity_of(last)
+        following_seq = files.first_seq(following) if following and following.parent == path.parent else None
         try:
-            # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
-            live = live_holder(path) is not None
-            journals[path] = _Journal(data=read_journal(path), live=live)
+            tail = _tail(folder, path, following_seq, last, identity[stream])
         except FileNotFoundError:
             continue  # Sealed since the listing; the manifest, read later, has it.
-    return journals
+        if tail is not None:
+            identity[stream] = tail.identity
+            yield tail
 
 
-def _tails(
-    folder: Path, claimed: claim.Claim, journals: dict[Path, _Journal], known: manifest.Manifest
-) -> Iterator[Tail]:
-    """The tails that are not sealed, each held against its run and against the end that it must continue."""
+def _tail(
+    folder: Path, path: Path, following_seq: int | None, last: manifest.Entry | None, identity: Identity | None
+) -> Tail | None:
+    """The events of a journal that is not sealed. A journal is sealed whole or not at all."""
+    name = path.relative_to(folder).as_posix()
+    # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
+    live = live_holder(path) is not None
+    scan = Scan(read_journal(path), name, following_seq)
+    if last is not None and last.last_seq >= scan.header.first_seq:
+        return None
+    decoded = decode(scan, path.parent.name, identity)
+    # A live writer may not have finished the frame that was read.
+    damage = None if scan.damage is None or (live and not scan.damage.tampered) else scan.damage
+    return Tail(
+        path=name, stream=path.parent.name, first_seq=scan.header.first_seq, events=len(decoded.links),
+        link_before=scan.header.link_before, link_after=scan.link, opened=decoded.opened, identity=decoded.identity,
+        tables=decoded.tables, damage=damage,
+    )  # fmt: skip
+
+
+def _continuing(claimed: claim.Claim, tails: list[Tail], known: manifest.Manifest) -> Iterator[Tail]:
+    """The tails that are not sealed by now, each held against its run and against the end that it must continue."""
     ends: dict[str, tuple[int, bytes]] = {}
     nonce = bytes.fromhex(claimed.nonce)
-    for path, following in zip_longest(journals, list(journals)[1:]):
-        stream = path.parent.name
-        if stream not in ends:
-            sealed = known.last_of(stream)
-            first = (-1, first_link(claimed.run_id, stream, nonce))
-            ends[stream] = first if sealed is None else (sealed.last_seq, bytes.fromhex(sealed.link_after))
-        tail = _tail(folder, path, journals[path], following, known)
-        if tail is None:
+    for tail in tails:
+        sealed = known.last_of(tail.stream)
+        if sealed is not None and sealed.last_seq >= tail.first_seq:
             continue
-        seq, link = ends[stream]
+        if tail.stream not in ends:
+            first = (-1, first_link(claimed.run_id, tail.stream, nonce))
+            ends[tail.stream] = first if sealed is None else (sealed.last_seq, bytes.fromhex(sealed.link_after))
+        if not tail.events and tail.damage is None:
+            continue
+        seq, link = ends[tail.stream]
         if (tail.first_seq, tail.link_before) != (seq + 1, link) and tail.damage is None and known.broken is None:
             what = f"it does not continue its stream: expected seq {seq + 1} and link {link.hex()}"
             damage = Damage(offset=0, seq=tail.first_seq, what=what, durable_through=seq, tampered=True)
             tail = msgspec.structs.replace(tail, damage=damage)
-        ends[stream] = (tail.first_seq + len(tail.frames) - 1, tail.link_after)
+        ends[tail.stream] = (tail.first_seq + tail.events - 1, tail.link_after)
         yield tail
-
-
-def _tail(folder: Path, path: Path, journal: _Journal, following: Path | None, known: manifest.Manifest) -> Tail | None:
-    """The part of a journal that is not sealed. A journal is sealed whole or not at all."""
-    name = path.relative_to(folder).as_posix()
-    following_seq = files.first_seq(following) if following and following.parent == path.parent else None
-    scan = Scan(journal.data, name, following_seq)
-    last = known.last_of(path.parent.name)
-    if last is not None and last.last_seq >= scan.header.first_seq:
-        return None
-    frames = [frame for frame, _ in scan]
-    # A live writer may not have finished the frame that was read.
-    damage = None if scan.damage is None or (journal.live and not scan.damage.tampered) else scan.damage
-    if not frames and damage is None:
-        return None
-    return Tail(
-        path=name,
-        stream=path.parent.name,
-        first_seq=scan.header.first_seq,
-        link_before=scan.header.link_before,
-        link_after=scan.link,
-        frames=frames,
-        damage=damage,
-    )
 
 
 def _attempts(folder: Path, claimed: claim.Claim, known: manifest.Manifest, tails: list[Tail]) -> Iterator[Fault]:
     """The claim of each attempt whose first rank has opened its stream."""
     sealed = {entry.attempt for entry in known.entries if entry.role == "train" and entry.rank == 0}
-    opened = (tail.frames[0].event for tail in tails if tail.frames and tail.first_seq == 0)
-    unsealed = {
-        event.attempt
-        for event in opened
-        if isinstance(event, StreamOpened) and (event.role, event.rank) == ("train", 0)
-    }
+    opened = (tail.opened for tail in tails if tail.opened is not None)
+    unsealed = {event.attempt for event in opened if (event.role, event.rank) == ("train", 0)}
     for number in sorted(sealed | unsealed):
         try:
             claim.read_attempt(folder, number, claimed)

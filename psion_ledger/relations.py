@@ -6,6 +6,7 @@ that a person brings runs on a connection of its own, with every door of it clos
 """
 
 import re
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from psion_ledger import catalog, limits
 from psion_ledger.events import KINDS
 from psion_ledger.log import columns, files, verified
 from psion_ledger.log.frame import first_link
-from psion_ledger.record import LedgerFile, Record, Tail
+from psion_ledger.record import LedgerFile, Record
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -84,24 +85,10 @@ def rows(schema: pa.Schema, values: list[Any]) -> pa.Table:
     return pa.table([[getattr(v, name) for v in values] for name in schema.names], schema=schema)
 
 
-def identity_of(tail: Tail, record: Record) -> tuple[str, int, int]:
-    """Role, attempt and rank of a tail's stream: from its first event, sealed or not."""
-    sealed = (e for e in record.manifest.entries if e.stream == tail.stream)
-    unsealed = (t.frames[0].event for t in record.tails if t.stream == tail.stream and t.first_seq == 0 and t.frames)
-    source = next(unsealed, None) or next(sealed, None)
-    role, attempt, rank = (getattr(source, name, None) for name in ("role", "attempt", "rank"))
-    return (role or "train", attempt or 1, rank or 0)
-
-
 def tail_table(record: Record, kind: str) -> pa.Table:
     """The unsealed events of one kind."""
-    batches = []
-    for tail in record.tails:
-        frames = [f for f in tail.frames if f.event.__struct_config__.tag == kind]
-        if frames:
-            identity = identity_of(tail, record)
-            batches.append(columns.batch(kind, frames, tail.stream, *identity))
-    return pa.Table.from_batches(batches, schema=columns.schema(kind))
+    found = [tail.tables[kind] for tail in record.tails if kind in tail.tables]
+    return pa.concat_tables([columns.schema(kind).empty_table(), *found])
 
 
 def quoted(path: Path) -> str:
@@ -135,13 +122,19 @@ def _rows(source: verified.VerifiedFiles, found: list[LedgerFile], schema: pa.Sc
     return source.table(promised) if small else source.dataset(promised)
 
 
-def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, record: Record, kind: str) -> None:
-    """One table, or a view that is made of relations without names: nothing but the kind can be listed or asked."""
+def _parts(source: verified.VerifiedFiles, record: Record, kind: str) -> tuple[list[pa.Table], list[ds.Dataset]]:
+    """The events of one kind: what is in memory, and what is to be scanned."""
     tables, datasets = [tail_table(record, kind)], list[ds.Dataset]()
     for through_seq, found in sealed_files(record, kind):
         part = _rows(source, found, columns.schema(kind))
         chosen = part if through_seq is None else part.filter(pc.field("seq") <= through_seq)
         (tables if isinstance(part, pa.Table) else datasets).append(chosen)
+    return tables, datasets
+
+
+def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles, record: Record, kind: str) -> None:
+    """One table, or a view that is made of relations without names: nothing but the kind can be listed or asked."""
+    tables, datasets = _parts(source, record, kind)
     table = pa.concat_tables(tables).select(visible(kind))
     if not datasets:
         con.register(kind, table)
@@ -152,20 +145,26 @@ def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles,
     relation.create_view(kind)
 
 
-def sequence_index_file(record: Record, con: duckdb.DuckDBPyConnection) -> LedgerFile | None:
+def sequence_index_file(record: Record, source: verified.VerifiedFiles) -> LedgerFile | None:
     """The sequence index that the contracts name, hashed like any file of the record."""
-    declared = con.execute(
-        "select stream, seq, path, lower(hex(sha256)) from contract_declared "
-        "where contract_role = 'sequence_index' and path is not null order by attempt, rank, seq limit 1"
-    ).fetchall()
-    if not declared:
+    tables, datasets = _parts(source, record, "contract_declared")
+    names = ["attempt", "rank", "seq", "stream", "contract_role", "path", "sha256"]
+    parts = [*(table.select(names) for table in tables), *(dataset.to_table(columns=names) for dataset in datasets)]
+    named = [
+        row
+        for row in pa.concat_tables(parts).to_pylist()
+        if row["contract_role"] == "sequence_index" and row["path"] is not None
+    ]
+    if not named:
         return None
-    stream, seq, path, expected = declared[0]
+    first = min(named, key=itemgetter("attempt", "rank", "seq"))
+    path = first["path"]
     safe = _INDEX_PATH.fullmatch(path) is not None
     bytes_actual, sha256_actual = files.measure(record.folder, path) if safe else (None, None)
     return LedgerFile(
-        path=path, entry=None, kind="sequence_index", stream=stream, first_seq=seq, last_seq=seq, rows=0,
-        bytes_expected=None, bytes_actual=bytes_actual, sha256_expected=expected, sha256_actual=sha256_actual,
+        path=path, entry=None, kind="sequence_index", stream=first["stream"], first_seq=first["seq"],
+        last_seq=first["seq"], rows=0, bytes_expected=None, bytes_actual=bytes_actual,
+        sha256_expected=first["sha256"].hex(), sha256_actual=sha256_actual,
     )  # fmt: skip
 
 
@@ -194,12 +193,12 @@ def _ranges(record: Record) -> list[_Range]:
     ]  # fmt: skip
     unsealed = [
         _Range(
-            stream=t.stream, entry=None, first_seq=t.first_seq, last_seq=t.first_seq + len(t.frames) - 1,
+            stream=t.stream, entry=None, first_seq=t.first_seq, last_seq=t.first_seq + t.events - 1,
             link_before=t.link_before.hex(), link_after=t.link_after.hex(),
-            first_link=first_link(record.claim.run_id, t.stream, nonce).hex(), events=len(t.frames),
+            first_link=first_link(record.claim.run_id, t.stream, nonce).hex(), events=t.events,
         )
         for t in record.tails
-        if t.frames
+        if t.events
     ]  # fmt: skip
     return sealed + unsealed
 
@@ -245,18 +244,16 @@ def _links(record: Record) -> list[_Link]:
     return links
 
 
-def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.DuckDBPyConnection, LedgerFile | None]:
-    """A connection that holds the event kinds, the sequence index and the integrity relations, but no views yet; and
-    the sequence index as a file of the record.
+def connect(record: Record, source: verified.VerifiedFiles, index: LedgerFile | None) -> duckdb.DuckDBPyConnection:
+    """A connection that holds the event kinds, the sequence index and the integrity relations, but no views yet.
 
     Raises Damaged, Unreadable or LimitHit for a file that is not to be decoded.
     """
     con = duckdb.connect(config=SETTINGS)
     # The rest is Python's and pyarrow's.
-    con.execute(f"set memory_limit = '{limits.memory_bytes_max(record.folder) * 6 // 10} B'")
+    con.execute(f"set memory_limit = '{limits.memory_bytes_max() * 6 // 10} B'")
     for kind in KINDS:
         _relate_kind(con, source, record, kind)
-    index = sequence_index_file(record, con)
     if index is None or not index.holds:
         con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
     else:
@@ -269,13 +266,13 @@ def connect(record: Record, source: verified.VerifiedFiles) -> tuple[duckdb.Duck
     con.register("unnamed_segments", rows(_UNNAMED_SCHEMA, record.rolled_back))
     con.register("attempt_faults", rows(_FAULTS_SCHEMA, record.attempts))
     con.register("run_identity", pa.table({"run_id": [record.claim.run_id], "nonce": [record.claim.nonce]}))
-    return con, index
+    return con
 
 
 def is_small(record: Record, index: LedgerFile | None) -> bool:
     """Whether the views over a record are made once, as tables."""
     found = [*record.files, *([] if index is None else [index])]
-    rows_total = sum(file.rows for file in found) + sum(len(tail.frames) for tail in record.tails)
+    rows_total = sum(file.rows for file in found) + sum(tail.events for tail in record.tails)
     return rows_total <= SMALL_ROWS_MAX and sum(file.bytes_actual or 0 for file in found) <= SMALL_BYTES_MAX
 
 

@@ -44,13 +44,23 @@ def seal(
             "forked keeps the lock.",
         ),
     ] = False,
+    cut_damage: Annotated[
+        bool,
+        typer.Option(
+            "--cut-damage",
+            help="First cut what is damaged: events before the damage are sealed, the journal is kept beside them, and "
+            "the gap is recorded. No audit of the run passes after that.",
+        ),
+    ] = False,
     ledger: Ledger = LEDGER,
 ) -> int:
     """Seal what finished or dead writers left, as resuming does; live writers are left alone."""
-    from psion_ledger import limits, log
+    from psion_ledger import log
 
     folder = log.find_run(ledger, run)
-    limits.allow(folder)
+    for cut in log.cut_damage(folder) if cut_damage else []:
+        kept = f"at least {cut.events_lost:,} events behind it are kept in {', '.join(cut.kept)}"
+        say(f"stream {cut.stream} is cut after seq {cut.after_seq}: {cut.reason}; {kept}; no audit of this run passes")
     sealed = log.seal_run(folder, writer_is_gone=writer_is_gone)
     for line in sealed.torn:
         say(f"torn tail: {line}")
@@ -71,11 +81,10 @@ def compact(
     ledger: Ledger = LEDGER,
 ) -> int:
     """Put adjacent segments of each stream into fewer files; deletes nothing, unless it is asked to prune."""
-    from psion_ledger import limits, log
+    from psion_ledger import log
     from psion_ledger.log.compact import compact_run, prune_run
 
     folder = log.find_run(ledger, run)
-    limits.allow(folder)
     for entry in compact_run(folder):
         replaced = ", ".join(map(str, entry.replaces))
         seqs = f"seq {entry.first_seq} to {entry.last_seq}"
@@ -98,10 +107,9 @@ def fsck(
     import msgspec
 
     from psion_ledger import fsck as checking
-    from psion_ledger import heads, limits, log
+    from psion_ledger import heads
     from psion_ledger.report import machine, show
 
-    limits.allow(ledger / log.check_run_id(run))
     pinned = None if key is None else heads.load_public_key(key)
     found = checking.fsck(ledger, run, deep=deep, key=pinned)
     if format == "json":

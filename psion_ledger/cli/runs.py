@@ -180,6 +180,9 @@ def query(
     ledger: Ledger = LEDGER,
 ) -> int:
     """Ask one SELECT of the verified record; it reads, and can do nothing else."""
+    from psion_ledger import sandbox
+
+    sandbox.begin()
     from psion_ledger.report import machine
     from psion_ledger.report import rows as printing
 

@@ -4,14 +4,19 @@ from typing import Any
 
 from psion_ledger.log.child import child_command
 from psion_ledger.log.claim import check_run_id, claim_attempt, create_run, find_run, read_claim, run_ids
-from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer, stream_name
+from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer
 from psion_ledger.log.liveness import refuse_if_live
+from psion_ledger.log.names import stream_name
 from psion_ledger.log.recovery import add_sequence_index, keep_head, pinned_by, previous_ends
 from psion_ledger.log.sealer import seal_in_child
 
 
 def __getattr__(name: str) -> Any:
     # Sealing needs pyarrow, which costs tenths of a second; a writer does not.
+    if name == "cut_damage":
+        from psion_ledger.log.cut import cut_damage
+
+        return cut_damage
     if name == "seal_run":
         from psion_ledger.log.segment import seal_run
 

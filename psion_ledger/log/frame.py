@@ -180,13 +180,13 @@ class Scan:
             self._stop(seq, "the journal ends", tampered=True)
 
     def _stop(self, seq: int, what: str, *, tampered: bool) -> None:
-        survivors = max((f.durable_through for f in self._survivors()), default=NOTHING_DURABLE)
+        survivors = max((f.durable_through for f in self.survivors()), default=NOTHING_DURABLE)
         durable = max(survivors, self._known_durable)
         self.damage = Damage(
             offset=self.end, seq=seq, what=what, durable_through=durable, tampered=tampered or seq <= durable
         )
 
-    def _survivors(self) -> Iterator[Frame]:
+    def survivors(self) -> Iterator[Frame]:
         """The whole frames behind the damage, wherever they begin. Checks no more bytes than a few times the data's,
         whatever lengths somebody wrote there."""
         budget_bytes = 4 * len(self._data)

@@ -24,6 +24,7 @@ from psion_ledger.errors import EventRefused, LedgerError, WriterFailed
 from psion_ledger.log import claim, files
 from psion_ledger.log.frame import checked
 from psion_ledger.log.liveness import refuse_existing
+from psion_ledger.log.names import gap_stream, stream_name
 from psion_ledger.log.position import Position
 from psion_ledger.log.sealer import Sealer
 
@@ -39,16 +40,6 @@ _DURABLE_ON_RETURN = frozenset({
     events.VerificationCompleted, events.RunFinished,
 })  # fmt: skip
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
-
-
-def stream_name(opened: events.StreamOpened) -> str:
-    """The name of a train stream; a verification's stream is named after its id."""
-    return f"t{opened.attempt:04}.r{opened.rank:05}"
-
-
-def is_of_rank(stream: str, rank: int) -> bool:
-    """Whether a stream is, by its name, a train stream of this rank."""
-    return stream.startswith("t") and stream.endswith(f".r{rank:05}")
 
 
 def open_writer(
@@ -263,7 +254,7 @@ class Writer:
         opened = msgspec.structs.replace(self._opened, role="verify", previous=[])
         try:
             if self._gap is None:
-                self._gap = open_writer(self.run, opened, stream=f"v.gap-{self.stream}")
+                self._gap = open_writer(self.run, opened, stream=gap_stream(self.stream))
             if self._gap._position.at.seq == 1:
                 self._gap.emit(gap)
             self._gap.close()

@@ -6,7 +6,7 @@ from psion_ledger.digest import sha256
 from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.events import StreamEnd
 from psion_ledger.log import claim, files, manifest
-from psion_ledger.log.journal import is_of_rank
+from psion_ledger.log.names import is_of_rank
 
 
 def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:

@@ -4,28 +4,21 @@ The same code seals after every rotation, at the end of a run and after a kill. 
 before the entry leaves files that nobody names, a crash after it leaves a journal that is dropped next time.
 """
 
-import gc
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from psion_ledger import events
 from psion_ledger.digest import merkle_root, sha256
 from psion_ledger.errors import Unreadable, UsageError
-from psion_ledger.log import claim, columns, files, manifest
-from psion_ledger.log.frame import Frame, Scan, read_journal
+from psion_ledger.log import claim, files, manifest
+from psion_ledger.log.decoding import decode, identity_of
+from psion_ledger.log.frame import Scan, read_journal
 from psion_ledger.log.liveness import is_gone, live_holder
 
-# Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
-CHUNK_FRAMES = 4096
-Identity = tuple[Literal["train", "verify"], int, int]
 _DICTIONARY = {"stream", "role", "pass_id", "split_name", "split_kind", "source_family_id", "evaluation_id"}
 
 
@@ -60,17 +53,6 @@ def seal_run(run: Path, stream: str = "*", *, writer_is_gone: bool = False) -> S
     return Sealed(entries=entries, torn=torn)
 
 
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _seal_journal(
     run: Path, claimed: claim.Claim, known: manifest.Chain, path: Path, following: Path | None, torn: list[str]
 ) -> manifest.Entry | None:
@@ -98,59 +80,35 @@ def _seal_journal(
         return None
     if before is not None and before.link_after != header.link_before.hex():
         raise Unreadable(f"{path}: does not continue {header.stream} as sealed through seq {before.last_seq}")
-    with _collector_off():
-        tables, links, identity = _decode(scan, header.stream, before)
+    decoded = decode(scan, header.stream, None if before is None else identity_of(before))
+    links, identity = decoded.links, decoded.identity
     if scan.damage is not None:
         if scan.damage.tampered:
-            raise Unreadable(f"{path}: {scan.damage}; restore it from a copy, nothing of it is sealed")
+            raise Unreadable(
+                f"{path}: {scan.damage}; nothing of it is sealed: restore it from a copy, or give up what stands "
+                "behind with `psion-ledger seal --cut-damage`"
+            )
         torn.append(f"{path.relative_to(run)}: cut at byte {scan.end} of {len(data)}: {scan.damage.what}")
     if not links:
         path.unlink(missing_ok=True)
         return None
+    if identity is None:
+        raise Unreadable(f"stream {header.stream}, seq {header.first_seq}: a stream begins with stream_opened")
     last_seq = header.first_seq + len(links) - 1
-    role, attempt, rank = identity
     entry = manifest.Entry(
         type="seal", number=0, previous_sha256="", events_version=header.events_version,
-        stream=header.stream, role=role, attempt=attempt, rank=rank,
+        stream=header.stream, role=identity.role, attempt=identity.attempt, rank=identity.rank,
         first_seq=header.first_seq, last_seq=last_seq,
         link_before=header.link_before.hex(), link_after=links[-1].hex(), events_root=merkle_root(links).hex(),
-        files=[write_segment(run, kind, table, header.stream, header.first_seq, last_seq) for kind, table in tables],
+        files=[
+            write_segment(run, kind, table, header.stream, header.first_seq, last_seq)
+            for kind, table in decoded.tables.items()
+        ],
     )  # fmt: skip
     files.sync_folder(run / "segments")
     published = known.append(entry)
     path.unlink(missing_ok=True)
     return published
-
-
-def _decode(
-    scan: Scan, stream: str, opened: manifest.Entry | None
-) -> tuple[list[tuple[str, pa.Table]], list[bytes], Identity]:
-    """All whole frames of a journal: a table per kind, the links, and the stream's role, attempt and rank."""
-    identity: Identity | None = (opened.role, opened.attempt, opened.rank) if opened else None
-    batches: dict[str, list[pa.RecordBatch]] = defaultdict(list)
-    chunk: dict[type[msgspec.Struct], list[Frame]] = defaultdict(list)
-    links: list[bytes] = []
-
-    def flush() -> None:
-        assert identity is not None
-        for struct, frames in chunk.items():
-            kind = str(struct.__struct_config__.tag)
-            batches[kind].append(columns.batch(kind, frames, stream, *identity))
-        chunk.clear()
-
-    for frame, link in scan:
-        if identity is None:
-            if not isinstance(frame.event, events.StreamOpened):
-                raise Unreadable(f"stream {stream}, seq {frame.seq}: a stream begins with stream_opened")
-            identity = (frame.event.role, frame.event.attempt, frame.event.rank)
-        links.append(link)
-        chunk[type(frame.event)].append(frame)
-        if len(links) % CHUNK_FRAMES == 0:
-            flush()
-    if links:
-        flush()
-    tables = [(kind, pa.Table.from_batches(batches[kind])) for kind in sorted(batches)]
-    return tables, links, identity or ("train", 1, 0)
 
 
 def _leaves(field: pa.Field, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:

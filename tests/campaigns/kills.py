@@ -29,7 +29,7 @@ from psion_ledger.record import Record, read
 from tests.campaigns.recovery_checks import damaged, tree_hash
 from tests.campaigns.results import Result, empty_folder
 from tests.ledgers import RUN_ID, opened
-from tests.log.streams import numbered
+from tests.log.streams import frames, numbered
 
 RANKS = 4
 KILLS = 1000
@@ -190,7 +190,7 @@ def differing(record: Record, emitted: Emitted) -> tuple[list[int], list[str]]:
             wrong.append(f"stream {stream}: what is sealed is not what was emitted: {ends}")
         count = begun + len(sealed)
         for tail in (tail for tail in record.tails if tail.stream == stream):
-            events = [frame.event for frame in tail.frames]
+            events = [frame.event for frame in frames(tail)]
             first = [opened(rank=rank)] if tail.first_seq == 0 else []
             if tail.first_seq != count or events != first + emitted.events(count + len(first), count + len(events)):
                 wrong.append(f"stream {stream}: {tail.path} is not what was emitted from seq {count} on")

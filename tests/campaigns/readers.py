@@ -23,7 +23,7 @@ from tests.campaigns.parallel import collected
 from tests.campaigns.recovery_checks import damaged
 from tests.campaigns.results import empty_folder
 from tests.ledgers import RUN_ID, opened
-from tests.log.streams import numbered
+from tests.log.streams import frames, numbered
 
 _FORK = get_context("fork")
 WRITERS, SEALERS, READERS = 3, 2, 8
@@ -98,11 +98,11 @@ def ranges(record: Record, wrong: list[str]) -> tuple[Seen, list[str]]:
             wrong.append(f"stream {stream}: sealed from {first_seq} on behind {seen[stream]}")
         seen[stream] = last_seq
     for tail in record.tails:
-        expected = [numbered(seq) for seq in range(tail.first_seq, tail.first_seq + len(tail.frames))]
+        expected = [numbered(seq) for seq in range(tail.first_seq, tail.first_seq + tail.events)]
         opening = 1 if tail.first_seq == 0 else 0
-        if tail.first_seq != seen[tail.stream] + 1 or [f.event for f in tail.frames][opening:] != expected[opening:]:
+        if tail.first_seq != seen[tail.stream] + 1 or [f.event for f in frames(tail)][opening:] != expected[opening:]:
             wrong.append(f"{tail.path}: not what was emitted behind {seen[tail.stream]}")
-        seen[tail.stream] += len(tail.frames)
+        seen[tail.stream] += tail.events
     return {stream: last_seq for stream, last_seq in seen.items() if last_seq > 0}, wrong
 
 

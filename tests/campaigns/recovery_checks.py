@@ -23,6 +23,7 @@ from psion_ledger.record import Record, read
 from tests.campaigns.canonical_run import Kept, Promise, attempt_started, batch
 from tests.campaigns.disk import Tree, content_hash, read_tree
 from tests.ledgers import RUN_ID, opened
+from tests.log.streams import frames
 
 # Scratch files stay where a crash left them: nothing reads them, and their names are drawn anew each time.
 SCRATCH = "/tmp/"
@@ -56,7 +57,7 @@ def recovered_rows(record: Record) -> dict[str, list[Row]]:
         found[file.stream] += _rows_of((record.folder / file.path).read_bytes(), file.kind)
     for tail in record.tails:
         found[tail.stream] += [
-            (frame.seq, str(frame.event.__struct_config__.tag), plain(frame.event)) for frame in tail.frames
+            (frame.seq, str(frame.event.__struct_config__.tag), plain(frame.event)) for frame in frames(tail)
         ]
     return {stream: sorted(rows, key=lambda row: row[0]) for stream, rows in found.items()}
 

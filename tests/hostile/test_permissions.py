@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from psion_ledger import log
+from psion_ledger import ledger, log
 from psion_ledger.cli import app
 from psion_ledger.log import compact, frame  # noqa: F401
 from tests.cli import FIXTURE, FIXTURE_LEDGER, FIXTURE_RUNS
 from tests.heads.samples import private_pem
 from tests.ledgers import opened
-from tests.permissions import NOBODY, reachable_folder, unprivileged
+from tests.permissions import NOBODY, AnsweredHere, reachable_folder, unprivileged
 
 
 def ask(*words: object) -> Result:
@@ -62,7 +62,8 @@ class Shared:
             self._loaded.add(str(words[0]))
             ask(*self.reading()[str(words[0])], "--ledger", self.ledger)
             (self.folder / "open" / "made.duckdb").unlink(missing_ok=True)
-        with unprivileged():
+        with pytest.MonkeyPatch.context() as patched, unprivileged():
+            patched.setattr(ledger, "Sandbox", AnsweredHere)
             return ask(*words, "--ledger", self.ledger)
 
 

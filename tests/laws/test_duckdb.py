@@ -111,10 +111,11 @@ def test_digests_compare_and_join_as_bytes(tmp_path: Path) -> None:
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]]:
     """The same record with sealed files and views in tables, and as datasets that are scanned through views."""
     record = read(request.getfixturevalue(request.param))
-    tables, _ = relations.connect(record, VerifiedFiles(record.folder))
+    index = relations.sequence_index_file(record, VerifiedFiles(record.folder))
+    tables = relations.connect(record, VerifiedFiles(record.folder), index)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(relations, "TABLE_ROWS_MAX", -1)
-        datasets, _ = relations.connect(record, VerifiedFiles(record.folder))
+        datasets = relations.connect(record, VerifiedFiles(record.folder), index)
     for con, small in ((tables, True), (datasets, False)):
         relations.create_views(con, list(catalog.views()), small=small)
     yield tables, datasets

@@ -171,7 +171,7 @@ def test_a_rank_that_never_finished_is_found(tmp_path: Path, contracts: Contract
     script += [(RANK1, close), (RANK0, close), (RANK0, seal)]
     found = findings(tmp_path, script, "streams_have_ends")
     seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK1)
-    expected = "run_finished, or an end that the next attempt pins"
+    expected = "run_finished, or an end that rank 0 of the next attempt pins"
     assert found == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
 
 
@@ -182,7 +182,7 @@ def test_an_event_behind_run_finished_is_found(tmp_path: Path, contracts: Contra
     script += [(RANK0, removed), (RANK0, close), (RANK0, seal)]
     found = findings(tmp_path, script, "streams_have_ends")
     seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK0)
-    expected = "run_finished, or an end that the next attempt pins"
+    expected = "run_finished, or an end that rank 0 of the next attempt pins"
     assert found == [(RANK0, seq, RANK0, expected, f"seq {seq}, link {link}")]
 
 
@@ -208,7 +208,7 @@ def test_a_stream_that_the_next_attempt_forgot_is_found(tmp_path: Path, contract
     with open_writer(folder, opened(attempt=2, previous=[end])) as writer:
         writer.emit(started(2, 2, 2, 8, checkpoint_id(1, 2)))
     seq, link = end_of(folder, RANK1)
-    expected = "run_finished, or an end that the next attempt pins"
+    expected = "run_finished, or an end that rank 0 of the next attempt pins"
     assert violations(folder, "streams_have_ends") == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
 
 

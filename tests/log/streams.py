@@ -1,9 +1,12 @@
 """Small streams of small events."""
 
+from operator import itemgetter
 from pathlib import Path
 
 from psion_ledger import events, log
-from psion_ledger.record import read
+from psion_ledger.log import columns
+from psion_ledger.log.frame import Frame, decode_event, encode
+from psion_ledger.record import Tail, read
 from tests.ledgers import RUN_ID, opened
 
 
@@ -34,4 +37,18 @@ def written(ledger: Path, steps: int = 3) -> Path:
 
 def recorded(run: Path) -> list[tuple[str, int, events.Event]]:
     """Every unsealed event as (stream, seq, event)."""
-    return [(tail.stream, frame.seq, frame.event) for tail in read(run).tails for frame in tail.frames]
+    return [(tail.stream, found.seq, found.event) for tail in read(run).tails for found in frames(tail)]
+
+
+def frames(tail: Tail) -> list[Frame]:
+    """The events of a tail in order of seq, made again from its tables; their links are left out."""
+    rows = [
+        row
+        for kind, table in tail.tables.items()
+        for batch in table.to_batches()
+        for row in columns.rows(kind, batch, events.EVENTS_VERSION)
+    ]
+    return [
+        Frame(seq, recorded_at_ns, b"", durable_through, decode_event(encode(event)))
+        for seq, recorded_at_ns, durable_through, event in sorted(rows, key=itemgetter(0))
+    ]

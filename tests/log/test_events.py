@@ -19,6 +19,7 @@ from psion_ledger.errors import EventRefused
 from psion_ledger.log import frame
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
+from tests.log.streams import frames
 from tests.log.vocabulary import EXAMPLES, bits, events_of
 
 # kind -> hex of the event's msgpack, and of its frame with these four values. Rows are only ever added.
@@ -177,7 +178,7 @@ def test_a_loss_that_is_not_finite_is_a_fact(writer: log.Writer, value: float) -
     event = msgspec.structs.replace(EXAMPLES["step_completed"], loss_nats=value)
     writer.emit(event)
     (tail,) = read(writer.run).tails
-    assert bits(event) == bits(tail.frames[-1].event)
+    assert bits(event) == bits(frames(tail)[-1].event)
 
 
 def test_what_is_written_is_the_reencoding_of_what_was_read(writer: log.Writer) -> None:
@@ -186,7 +187,7 @@ def test_what_is_written_is_the_reencoding_of_what_was_read(writer: log.Writer) 
     writer.emit(given_event)
     writer.emit(msgspec.structs.replace(EXAMPLES["batch_replayed"], sequence_ids=(1, 2)))
     (tail,) = read(writer.run).tails
-    step, batch = tail.frames[1].event, tail.frames[2].event
+    step, batch = frames(tail)[1].event, frames(tail)[2].event
     assert isinstance(step, events.StepCompleted)
     assert isinstance(batch, events.BatchReplayed)
     assert (float, 5.0, [1, 2]) == (type(step.loss_nats), step.loss_nats, batch.sequence_ids)

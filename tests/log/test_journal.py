@@ -17,7 +17,7 @@ from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.disks import fill
 from tests.log.processes import finished, live_writer, start
-from tests.log.streams import claimed_run, numbered, recorded
+from tests.log.streams import claimed_run, frames, numbered, recorded
 from tests.log.vocabulary import EXAMPLES
 
 DURABLE = {
@@ -75,9 +75,9 @@ def test_events_that_others_rest_on_are_durable_on_return(run: Path, kind: str) 
     with log.open_writer(run, opened()) as writer:
         seq = writer.emit(opened() if kind == "stream_opened" else EXAMPLES[kind])
         writer.emit(numbered(1))
-    frames = read(run).tails[0].frames
+    found = frames(read(run).tails[0])
     expected = [-1, 0, seq if kind in DURABLE else 0]
-    assert expected == [f.durable_through for f in frames]
+    assert expected == [f.durable_through for f in found]
 
 
 @pytest.mark.usefixtures("no_background_sync")
@@ -88,7 +88,7 @@ def test_a_sync_that_is_asked_for_advances_the_watermark(run: Path) -> None:
         seq = writer.emit(numbered(2))
         writer.sync()
         writer.emit(numbered(3))
-    assert [-1, 0, 0, seq] == [f.durable_through for f in read(run).tails[0].frames]
+    assert [-1, 0, 0, seq] == [f.durable_through for f in frames(read(run).tails[0])]
 
 
 def test_the_thread_syncs_without_being_asked(run: Path) -> None:
@@ -96,10 +96,10 @@ def test_the_thread_syncs_without_being_asked(run: Path) -> None:
     with log.open_writer(run, opened()) as writer:
         first = writer.emit(numbered(1))
         give_up = time.monotonic() + 10
-        while read(run).tails[0].frames[-1].durable_through < first and time.monotonic() < give_up:
+        while frames(read(run).tails[0])[-1].durable_through < first and time.monotonic() < give_up:
             time.sleep(0.02)
             writer.emit(numbered(2))
-    assert first <= read(run).tails[0].frames[-1].durable_through
+    assert first <= frames(read(run).tails[0])[-1].durable_through
 
 
 @pytest.mark.parametrize("rotated", [False, True])
@@ -194,7 +194,7 @@ def test_threads_share_a_writer(run: Path) -> None:
             thread.join()
     (tail,) = read(run).tails
     assert (list(range(1, 401)), None) == (sorted(given), tail.damage)
-    steps = sorted(f.event.step for f in tail.frames if isinstance(f.event, events.BatchReplayed))
+    steps = sorted(f.event.step for f in frames(tail) if isinstance(f.event, events.BatchReplayed))
     assert sorted(1000 * n + step for n in range(1, 5) for step in range(100)) == steps
 
 
@@ -238,7 +238,7 @@ def test_a_rotated_journal_is_synced(run: Path) -> None:
         writer.rotate()
         writer.emit(numbered(2))
     before, after = read(run).tails
-    assert (before.link_after, 1) == (after.link_before, after.frames[0].durable_through)
+    assert (before.link_after, 1) == (after.link_before, frames(after)[0].durable_through)
 
 
 def test_a_closed_writer_refuses(run: Path) -> None:

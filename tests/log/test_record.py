@@ -12,7 +12,7 @@ from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer
-from tests.log.streams import claimed_run, numbered, written
+from tests.log.streams import claimed_run, frames, numbered, written
 
 COLUMNS = "stream, role, attempt, rank, seq, step"
 
@@ -44,8 +44,8 @@ def test_a_live_stream_is_read_without_a_lock(tmp_path: Path) -> None:
     """While another process holds it, and after."""
     run = claimed_run(tmp_path)
     with live_writer(run):
-        assert [frame.seq for tail in read(run).tails for frame in tail.frames] == [0]
-    assert [frame.seq for tail in read(run).tails for frame in tail.frames] == [0]
+        assert [frame.seq for tail in read(run).tails for frame in frames(tail)] == [0]
+    assert [frame.seq for tail in read(run).tails for frame in frames(tail)] == [0]
 
 
 def test_a_part_of_the_manifest_has_no_tail(tmp_path: Path) -> None:
