@@ -21,6 +21,9 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Ordinal = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
+# A short value in a list takes a few bytes in a frame and twenty times as many once it is decoded.
+LIST_VALUES_MAX = 1 << 20
+_Limited = Meta(max_length=LIST_VALUES_MAX)
 
 SplitKind = Literal["train", "validation", "test", "held_out", "preference", "replay", "custom"]
 StageKind = Literal["pretrain", "general_sft", "agentic_sft", "rl"]
@@ -104,7 +107,7 @@ class StreamOpened(
     host: str
     pid: Count
     code_version: str
-    previous: list[StreamEnd]
+    previous: Annotated[list[StreamEnd], _Limited]
 
 
 class RunStarted(
@@ -119,15 +122,15 @@ class RunStarted(
     """The run's fixed circumstances. `isa` is the widest vector extension in use, such as `AVX512`."""
 
     world_size: Ordinal
-    seeds: list[Seed]
+    seeds: Annotated[list[Seed], _Limited]
     horizon_steps: Ordinal
     git_commit: str | None
     git_dirty: bool | None
-    versions: list[Version]
+    versions: Annotated[list[Version], _Limited]
     isa: str
     threads_per_process: Ordinal
-    devices: list[Device]
-    settings: list[Setting]
+    devices: Annotated[list[Device], _Limited]
+    settings: Annotated[list[Setting], _Limited]
 
 
 class ContractDeclared(
@@ -181,7 +184,7 @@ class StageCompleted(
     stage_id: Name
     stage_kind: StageKind
     ordinal: Ordinal
-    receipt_sha256s: list[Digest]
+    receipt_sha256s: Annotated[list[Digest], _Limited]
     completed_at_ms: Count
     completion_digest: Digest
 
@@ -245,8 +248,8 @@ class BatchReplayed(
     micro_step: Count
     first_position: Count
     end_position: Count
-    sequence_ids: list[Count]
-    family_tokens: list[FamilyTokens]
+    sequence_ids: Annotated[list[Count], _Limited]
+    family_tokens: Annotated[list[FamilyTokens], _Limited]
     tokens: Count
     token_sha256: Digest
 
@@ -267,8 +270,8 @@ class BatchSkipped(
     micro_step: Count
     first_position: Count
     end_position: Count
-    sequence_ids: list[Count]
-    family_tokens: list[FamilyTokens]
+    sequence_ids: Annotated[list[Count], _Limited]
+    family_tokens: Annotated[list[FamilyTokens], _Limited]
     tokens: Count
     token_sha256: Digest
     reason: Name
@@ -319,7 +322,7 @@ class SplitLossMeasured(
     split_name: Name
     split_kind: SplitKind
     source_family_id: Name
-    source_ids: list[Name]
+    source_ids: Annotated[list[Name], _Limited]
     loss_sum_nats: float
     loss_sum_nanonats: Integer | None
     target_tokens: Count
@@ -343,7 +346,7 @@ class CheckpointWritten(
     checkpoint_family: Name
     step: Count
     parent_checkpoint_id: str | None
-    files: list[FileDigest]
+    files: Annotated[list[FileDigest], _Limited]
     weights_sha256: Digest
     optimizer_sha256: Digest
     rng_sha256: Digest

@@ -16,7 +16,7 @@ from psion_ledger.errors import CannotDecide, Damaged, Inaccessible, Unreadable
 from psion_ledger.events import StreamOpened
 from psion_ledger.log import claim, files, manifest, unnamed
 from psion_ledger.log.decoding import Identity, decode, identity_of
-from psion_ledger.log.frame import Damage, Scan, first_link, read_journal
+from psion_ledger.log.frame import Damage, Scan, first_link
 from psion_ledger.log.liveness import live_holder
 
 
@@ -106,7 +106,7 @@ def read(folder: Path, as_of: int | None = None) -> Record:
     for _ in range(2):
         there = unnamed.listed(folder)
         chain.read()
-        found_tails = [] if as_of is not None else list(_read_journals(folder, chain))
+        found_tails = [] if as_of is not None else list(_read_journals(folder, claimed, chain))
         whole = chain.read()
         known = whole if as_of is None else whole.first(as_of)
         found = _files(folder, whole, known)
@@ -151,7 +151,7 @@ def _files(folder: Path, whole: manifest.Manifest, known: manifest.Manifest) -> 
     ]
 
 
-def _read_journals(folder: Path, chain: manifest.Chain) -> Iterator[Tail]:
+def _read_journals(folder: Path, claimed: claim.Claim, chain: manifest.Chain) -> Iterator[Tail]:
     """The journals that are not sealed as far as was walked, one in memory at a time."""
     identity: dict[str, Identity | None] = {}
     paths = sorted((folder / "journal").glob("*/*.wal"))
@@ -162,7 +162,7 @@ def _read_journals(folder: Path, chain: manifest.Chain) -> Iterator[Tail]:
             identity[stream] = None if last is None else identity_of(last)
         following_seq = files.first_seq(following) if following and following.parent == path.parent else None
         try:
-            tail = _tail(folder, path, following_seq, last, identity[stream])
+            tail = _tail(folder, claimed, path, following_seq, last, identity[stream])
         except FileNotFoundError:
             continue  # Sealed since the listing; the manifest, read later, has it.
         if tail is not None:
@@ -171,13 +171,18 @@ def _read_journals(folder: Path, chain: manifest.Chain) -> Iterator[Tail]:
 
 
 def _tail(
-    folder: Path, path: Path, following_seq: int | None, last: manifest.Entry | None, identity: Identity | None
+    folder: Path,
+    claimed: claim.Claim,
+    path: Path,
+    following_seq: int | None,
+    last: manifest.Entry | None,
+    identity: Identity | None,
 ) -> Tail | None:
     """The events of a journal that is not sealed. A journal is sealed whole or not at all."""
     name = path.relative_to(folder).as_posix()
     # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
     live = live_holder(path) is not None
-    scan = Scan(read_journal(path), name, following_seq)
+    scan = Scan.of(path, claimed, name, following_seq)
     if last is not None and last.last_seq >= scan.header.first_seq:
         return None
     decoded = decode(scan, path.parent.name, identity)

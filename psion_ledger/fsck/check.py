@@ -66,7 +66,7 @@ def fsck(ledger: Path, run_id: str, *, deep: bool = False, key: "Ed25519PublicKe
     for _ in range(2):
         # The manifest is read last: what is sealed or signed meanwhile is in it.
         there = unnamed.listed(folder)
-        scanned = list(journals.scans(folder))
+        scanned = list(journals.scans(folder, claimed))
         notes = sorted((folder / "heads").glob("*"))
         known = manifest.read(folder, claim_sha256)
         missing = list(_segments(folder, known))

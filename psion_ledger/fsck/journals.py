@@ -11,7 +11,7 @@ from psion_ledger.errors import Inaccessible, Unreadable
 from psion_ledger.events import ContractDeclared
 from psion_ledger.fsck.finding import Code, Finding
 from psion_ledger.log import claim, files, manifest
-from psion_ledger.log.frame import Damage, Header, Scan, first_link, read_journal
+from psion_ledger.log.frame import Damage, Header, Scan, first_link, foreign
 from psion_ledger.log.liveness import live_holder
 
 
@@ -38,7 +38,7 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     contracts: list[Declared] = []
 
 
-def scans(folder: Path) -> Iterator[Scanned]:
+def scans(folder: Path, claimed: claim.Claim) -> Iterator[Scanned]:
     journals = sorted((folder / "journal").glob("*/*.wal"))
     for path, following in zip_longest(journals, journals[1:]):
         follows = following is not None and following.parent == path.parent
@@ -46,8 +46,7 @@ def scans(folder: Path) -> Iterator[Scanned]:
         try:
             # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
             live = live_holder(path) is not None
-            data = read_journal(path)
-            scan = Scan(data, name, files.first_seq(following) if follows else None)
+            scan = Scan.of(path, claimed, name, files.first_seq(following) if follows else None)
         except FileNotFoundError:
             continue  # Sealed meanwhile.
         except Inaccessible:
@@ -85,9 +84,8 @@ def check(claimed: claim.Claim, known: manifest.Manifest, journals: list[Scanned
             yield finding(code="journal_unreadable", seq_first=found.last_seq, detail=str(found.refused))
             faulty.add(found.stream)
             continue
-        if (header.run_id, header.stream, header.nonce) != (claimed.run_id, found.stream, nonce):
-            detail = f"belongs to stream {header.stream} of run {header.run_id}"
-            yield finding(code="journal_foreign", detail=detail)
+        if (whose := foreign(header, claimed, found.stream)) is not None:
+            yield finding(code="journal_foreign", detail=whose)
             faulty.add(found.stream)
             continue
         if (damage := found.damage) is not None:

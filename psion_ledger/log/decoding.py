@@ -15,6 +15,8 @@ from psion_ledger.log.frame import Frame, Scan
 
 # Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
 CHUNK_FRAMES = 4096
+# A chunk of large frames is small, too: lists of integers take eight times their bytes, and lists of structs more.
+CHUNK_BYTES = 4 << 20
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -62,6 +64,7 @@ def decode(scan: Scan, stream: str, identity: Identity | None) -> Decoded:
     chunk: dict[type[msgspec.Struct], list[Frame]] = defaultdict(list)
     links: list[bytes] = []
     opened: events.StreamOpened | None = None
+    flushed = scan.end
 
     def flush() -> None:
         who = identity or UNKNOWN
@@ -77,8 +80,9 @@ def decode(scan: Scan, stream: str, identity: Identity | None) -> Decoded:
                 identity = Identity(opened.role, opened.attempt, opened.rank)
             links.append(link)
             chunk[type(frame.event)].append(frame)
-            if len(links) % CHUNK_FRAMES == 0:
+            if len(links) % CHUNK_FRAMES == 0 or scan.end - flushed >= CHUNK_BYTES:
                 flush()
+                flushed = scan.end
         flush()
     tables = {kind: pa.Table.from_batches(batches[kind]) for kind in sorted(batches)}
     return Decoded(identity=identity, tables=tables, links=links, opened=opened)

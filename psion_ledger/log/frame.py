@@ -19,10 +19,13 @@ from psion_ledger.digest import leaf_hash, length_prefixed, sha256
 from psion_ledger.errors import EventRefused, NewerFormat, Unreadable
 from psion_ledger.events import EVENTS_VERSION, Event
 from psion_ledger.log import files
+from psion_ledger.log.claim import Claim
 from psion_ledger.log.files import UNDECODABLE
 
 MAGIC = b"PSIONWAL"
 FRAME_BYTES_MAX = 64 << 20
+# A header holds two names, a nonce and a link.
+HEADER_BYTES_MAX = 1 << 12
 ENVELOPE = struct.Struct("<II")
 ENVELOPE_BYTES = ENVELOPE.size
 _unpack_envelope = ENVELOPE.unpack_from
@@ -122,6 +125,14 @@ def read_header(data: bytes, file: object) -> tuple[Header, int]:
     return header, len(MAGIC) + ENVELOPE.size + len(body)
 
 
+def foreign(header: Header, claimed: Claim, stream: str) -> str | None:
+    """Whose a journal is that was found in the folder of `stream`, in the run of this claim; None when it belongs
+    there."""
+    if (header.run_id, header.stream, header.nonce.hex()) == (claimed.run_id, stream, claimed.nonce):
+        return None
+    return f"it belongs to stream {header.stream} of run {header.run_id}"
+
+
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
     """Where the whole frames of a journal end before its bytes do: `seq` is the first event that cannot be read.
 
@@ -156,6 +167,21 @@ class Scan:
         self._data = data
         self._known_durable = NOTHING_DURABLE if following_seq is None else following_seq - 1
 
+    @classmethod
+    def of(cls, path: Path, claimed: Claim, name: str, following_seq: int | None) -> "Scan":
+        """A journal in its place. Of one that belongs elsewhere the header alone is read, and nothing is walked: a file
+        may have many names. Raises FileNotFoundError as it is, Unreadable for no journal."""
+        beginning = cls(files.read_beginning(path, HEADER_BYTES_MAX), name, following_seq)
+        if (whose := foreign(beginning.header, claimed, path.parent.name)) is None:
+            return cls(read_journal(path), name, following_seq)
+        beginning._refuse(whose)
+        return beginning
+
+    def _refuse(self, why: str) -> None:
+        seq, durable = self.header.first_seq, self._known_durable
+        self.damage = Damage(offset=0, seq=seq, what=why, durable_through=durable, tampered=True)
+        self._data = b""
+
     def __iter__(self) -> Iterator[tuple[Frame, bytes]]:
         """Pairs of a frame and its link, in order of seq."""
         data, seq, link, end = self._data, self.header.first_seq, self.link, self.end
@@ -176,7 +202,7 @@ class Scan:
             self.end = end = end + ENVELOPE_BYTES + len(body)
             seq += 1
             yield frame, link
-        if seq <= self._known_durable:
+        if seq <= self._known_durable and self.damage is None:
             self._stop(seq, "the journal ends", tampered=True)
 
     def _stop(self, seq: int, what: str, *, tampered: bool) -> None:

@@ -16,7 +16,7 @@ from psion_ledger.digest import merkle_root, sha256
 from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.log import claim, files, manifest
 from psion_ledger.log.decoding import decode, identity_of
-from psion_ledger.log.frame import Scan, read_journal
+from psion_ledger.log.frame import Scan, foreign, read_journal
 from psion_ledger.log.liveness import is_gone, live_holder
 
 _DICTIONARY = {"stream", "role", "pass_id", "split_name", "split_kind", "source_family_id", "evaluation_id"}
@@ -62,12 +62,8 @@ def _seal_journal(
     files.sync_file(path)
     scan = Scan(data, path, following_seq)
     header = scan.header
-    if (header.run_id, header.stream, header.nonce.hex()) != (
-        claimed.run_id,
-        path.parent.name,
-        claimed.nonce,
-    ):
-        raise Unreadable(f"{path}: belongs to stream {header.stream} of run {header.run_id}; move it away")
+    if (whose := foreign(header, claimed, path.parent.name)) is not None:
+        raise Unreadable(f"{path}: {whose}; move it away")
     try:
         claim.check_stream(header.stream)
     except UsageError as error:

@@ -9,7 +9,7 @@ from tests.ledgers import RUN_ID
 CPU_SECONDS_MAX, PEAK_BYTES_MAX = 10.0, 1 << 30
 
 
-def unclean(ended: Ended, *codes: int, lines_max: int = 1) -> list[str]:
+def unclean(ended: Ended, *codes: int, lines_max: int = 1, cpu_seconds_max: float = CPU_SECONDS_MAX) -> list[str]:
     """In what way a command did not end as it should: with one of these codes, and with at most one line about it.
 
     The name of a phase that takes time is no line about its end.
@@ -20,7 +20,7 @@ def unclean(ended: Ended, *codes: int, lines_max: int = 1) -> list[str]:
     lines = [line for line in ended.stderr.splitlines() if not line.endswith(" ...")]
     if "Traceback" in ended.stderr or len(lines) > lines_max:
         wrong.append("more than a line on stderr")
-    if ended.cpu_seconds > CPU_SECONDS_MAX:
+    if ended.cpu_seconds > cpu_seconds_max:
         wrong.append(f"{ended.cpu_seconds:.1f} s")
     if ended.peak_bytes > PEAK_BYTES_MAX:
         wrong.append(f"{ended.peak_bytes >> 20:,} MiB")
@@ -41,10 +41,12 @@ class Commands:
         more = ["--artifacts", ledger.parent / "artifacts"] if words[0] == "audit" else []
         return self._forking.run([*words, "--ledger", ledger, *more])
 
-    def ends(self, ledger: Path, codes: int | tuple[int, ...], *words: object) -> Ended:
+    def ends(
+        self, ledger: Path, codes: int | tuple[int, ...], *words: object, cpu_seconds_max: float = CPU_SECONDS_MAX
+    ) -> Ended:
         """The command ends with this exit code (or one of them), cleanly, in 10 s and 1 GiB."""
         ended = self.run(ledger, *words)
-        wrong = unclean(ended, *((codes,) if isinstance(codes, int) else codes))
+        wrong = unclean(ended, *((codes,) if isinstance(codes, int) else codes), cpu_seconds_max=cpu_seconds_max)
         assert wrong == [], (wrong, words, ended.stderr[:1000], ended.stdout[:1000])
         return ended
 
