@@ -1,9 +1,6 @@
 """The frames of a journal as tables, a kind each: for a sealer, and for whoever reads what is not sealed yet."""
 
-import gc
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -11,6 +8,7 @@ import pyarrow as pa
 
 from psion_ledger import events
 from psion_ledger.log import columns, manifest
+from psion_ledger.log.collector import collector_off
 from psion_ledger.log.frame import Frame, Scan
 
 # Decoding in chunks with the collector off: larger chunks leave the cache, and the collector would walk them.
@@ -46,17 +44,6 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     opened: events.StreamOpened | None
 
 
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def decode(scan: Scan, stream: str, identity: Identity | None) -> Decoded:
     """Walk a scan to its end. `identity` is what the stream's earlier journals said of it, null if there is none; a
     stream_opened that stands first says it itself."""
@@ -73,7 +60,7 @@ def decode(scan: Scan, stream: str, identity: Identity | None) -> Decoded:
             batches[kind].append(columns.batch(kind, frames, stream, who.role, who.attempt, who.rank))
         chunk.clear()
 
-    with _collector_off():
+    with collector_off():
         for frame, link in scan:
             if not links and frame.seq == 0 and isinstance(frame.event, events.StreamOpened):
                 opened = frame.event

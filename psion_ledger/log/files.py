@@ -132,26 +132,31 @@ def open_regular(path: Path | str) -> int:
 
     Raises FileNotFoundError as it is; other trouble as Unreadable.
     """
+    return _opened(path)[0]
+
+
+def _opened(path: Path | str) -> tuple[int, os.stat_result]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise inaccessible(path, error) from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         raise Unreadable(f"{path}: not a regular file")
-    return fd
+    return fd, status
 
 
 def read_regular(path: Path | str, bytes_max: int = MANIFEST_BYTES_MAX, begins: bytes = b"") -> bytes:
     """The whole file; of one that does not begin as it should, its beginning alone. Raises FileNotFoundError as it is;
     other trouble as Unreadable, an absurd size as LimitHit."""
-    fd = open_regular(path)
+    fd, status = _opened(path)
     try:
         if begins and (beginning := os.pread(fd, len(begins), 0)) != begins:
             return beginning
-        bytes_there = os.fstat(fd).st_size
+        bytes_there = status.st_size
         if bytes_there > bytes_max:
             raise LimitHit(f"{path}: larger than {bytes_max:,} bytes")
         # A file may grow meanwhile. Room for `bytes_max` at once would take longer than to read a small file.

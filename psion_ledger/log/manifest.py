@@ -17,6 +17,7 @@ from psion_ledger.digest import leaf_hash, merkle_root
 from psion_ledger.errors import NewerFormat, Unreadable
 from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log import canonical, claim, files
+from psion_ledger.log.collector import collector_off
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -152,6 +153,10 @@ class Chain:
             raise Unreadable(f"run {self._run.name}: {broken.path} is damaged ({broken.actual}): nothing is added")
 
     def _walk(self) -> Break | None:
+        with collector_off():
+            return self._walk_on()
+
+    def _walk_on(self) -> Break | None:
         while True:
             number = len(self._entries)
             path = f"{self._folder}/{number}.json"  # Of tens of thousands, a Path each would take a third of the time.
@@ -179,7 +184,11 @@ class Chain:
         holds; after that the next name alone is looked for."""
         if self._listed:
             return number + 1 if os.path.lexists(f"{self._folder}/{number + 1}.json") else None
-        numbers = (int(p.stem) for p in self._folder.glob("*.json") if p.stem.isdecimal())
+        try:
+            stems = [name.removesuffix(".json") for name in os.listdir(self._folder) if name.endswith(".json")]
+        except FileNotFoundError:
+            stems = []
+        numbers = (int(stem) for stem in stems if stem.isdecimal())
         later = min((found for found in numbers if found > number), default=None)
         self._listed = later is None
         return later
