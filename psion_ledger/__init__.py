@@ -3,7 +3,7 @@
     record   errors  escape  inputs  digest  events  contracts/  log/  heads/  limits  what happened, appended once
     derive   record  catalog  relations  sandbox  ledger  answering  receipts/    what follows from it, by SQL
     audit    program  replay/  witness  fsck/  evidence  findings  account  audit         whether it holds, as findings
-    show     settings  duckdb_file  report/  cli/  pages               for people and machines
+    show     settings  duckdb_file  listing  report/  cli/  pages      for people and machines
 
 A later row never serves an earlier one. The SQL is in `queries/`, one SELECT a file.
 """

@@ -73,6 +73,11 @@ def laws() -> tuple[Query, ...]:
     return load("invariants")
 
 
+def report(name: str) -> Query:
+    """The query of a report that this package has."""
+    return next(query for query in load("reports") if query.name == name)
+
+
 def needed(views: Iterable[Query], words: Iterable[str]) -> list[Query]:
     """Those of `views` (in order) that a query with these words reads, directly or not."""
     by_name = {view.name: view for view in views}

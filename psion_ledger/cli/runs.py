@@ -1,10 +1,8 @@
-"""Commands about one run, or all: audit, show, query, receipts, replay, laws, catalog."""
+"""Commands about one run, or all: runs, show, query, replay, laws, catalog."""
 
-import io
 import os
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,35 +14,22 @@ from psion_ledger.cli.app import (
     LEDGER,
     Artifacts,
     AsOf,
-    Deep,
     DespiteDamage,
     DocumentFormat,
     Ledger,
-    OptionalArtifacts,
     OptionalRun,
-    Output,
     RequiredRun,
     app,
     guarded,
     opened,
     phase,
-    read_file,
-    reader_may_leave,
     say,
-    to_judge,
 )
-from psion_ledger.cli.output import Placed, write_out
+from psion_ledger.cli.output import Placed
 from psion_ledger.errors import NoSuchRun, UsageError
 
 if TYPE_CHECKING:
-    from psion_ledger.witness import Kept
-
-
-class Required(StrEnum):
-    intact = "intact"
-    accounted = "accounted"
-    replayed = "replayed"
-    witnessed = "witnessed"
+    pass
 
 
 RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print the rows.")]
@@ -52,93 +37,31 @@ RowFormat = Annotated[Literal["table", "json", "csv"], typer.Option("--format", 
 
 @app.command()
 @guarded
-def audit(
-    run: OptionalRun = None,
-    require: Annotated[
-        list[Required],
-        typer.Option("--require", help="The level that PASS asks for; repeat it to add `witnessed` to a level."),
-    ] = [Required.accounted],  # noqa: B006
-    corpus: Annotated[
-        Path | None,
-        typer.Option("--corpus", help="The folder of the corpus's shards; replays order and content."),
-    ] = None,
-    artifacts: OptionalArtifacts = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--select", metavar="LAW|family:F", help="Only these laws, and integrity; repeatable."),
-    ] = None,
-    format: DocumentFormat = "rich",
-    output: Output = None,
-    as_of: AsOf = None,
-    deep: Deep = False,
-    expect_head: Annotated[
-        Path | None, typer.Option("--expect-head", metavar="NOTE", help="A signed head that was kept outside.")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="PUB", help="The Ed25519 public key (PEM) that signed it.")
-    ] = None,
+def runs(
     ledger: Ledger = LEDGER,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Verify every run now; without it, a run that did not change is not read.")
+    ] = False,
+    despite_damage: DespiteDamage = False,
+    format: DocumentFormat = "rich",
 ) -> int:
-    """Check every law over a run, and say how far its evidence carries."""
-    from psion_ledger import audit as auditing
-    from psion_ledger.report import facts, terminal
-
-    own = (artifacts or ARTIFACTS, ledger) if run is None else ((artifacts or ARTIFACTS) / run, ledger / run)
-    placed = Placed.at(output, expect_head, key, corpus, *own)
-    kept = _kept(expect_head, key)
-    with to_judge(ledger, run, as_of) as record:
-        with phase(f"auditing {record.run_id}"):
-            found = auditing.audit(
-                record,
-                require=[r.value for r in require],
-                artifacts=artifacts,
-                corpus=corpus,
-                select=select,
-                kept=kept,
-                deep=deep,
-            )
-        if format == "json":
-            write_out(auditing.to_json(found).decode(), placed)
-            return found.exit_code
-        known = None if found.damaged or select else facts.gather(record, found, auditing.commands(record, artifacts))
-    if placed is None:
-        with reader_may_leave():
-            terminal.show_audit(terminal.console(), found, known)
-            sys.stdout.flush()
-    else:
-        shown = io.StringIO()
-        terminal.show_audit(terminal.console(shown), found, known)
-        write_out(shown.getvalue().rstrip("\n"), placed)
-    return found.exit_code
-
-
-def _kept(note: Path | None, key: Path | None) -> "Kept | None":
-    from psion_ledger import heads, witness
-
-    if note is None and key is None:
-        return None
-    if note is None or key is None:
-        raise UsageError("give both --expect-head and --key: a head is worth what the key is that you pin")
-    return witness.keep(read_file(note), heads.load_public_key(key))
-
-
-@app.command()
-@guarded
-def runs(ledger: Ledger = LEDGER, despite_damage: DespiteDamage = False, format: DocumentFormat = "rich") -> int:
-    """List the runs of a ledger, latest first; of one that is damaged it says that alone, and ends with 3."""
-    from psion_ledger.log import run_ids
-    from psion_ledger.report import machine, show
+    """List the runs of a ledger, latest first, as of when each was verified; of one that is damaged it says that alone,
+    and ends with 3."""
+    from psion_ledger import listing
+    from psion_ledger.report import machine
+    from psion_ledger.report import runs as showing
 
     if not os.path.lexists(ledger):
         raise NoSuchRun(f"no ledger {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
-    rows = [show.run_line(ledger, run_id, despite_damage=despite_damage) for run_id in run_ids(ledger)]
+    with phase("reading the runs"):
+        lines = listing.lines(ledger, despite_damage=despite_damage, fresh=fresh)
     if format == "json":
-        print(machine.document("psion_ledger.runs.v1", {"runs": rows}))
-    elif rows:
-        _print_table(["run", "state", "steps", "attempts", "entries"], [list(row.values()) for row in rows])
+        print(machine.document("psion_ledger.runs.v1", {"runs": showing.values(lines)}))
+    elif lines:
+        _print_table(showing.NAMES, showing.rows(lines))
     else:
         say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
-    return 3 if any(row["steps"] is None for row in rows) else 0
+    return 3 if any(line.entries is None for line in lines) else 0
 
 
 @app.command()

@@ -152,11 +152,8 @@ class Chain:
         if (broken := self._walk()) is not None:
             raise Unreadable(f"run {self._run.name}: {broken.path} is damaged ({broken.actual}): nothing is added")
 
+    @collector_off()
     def _walk(self) -> Break | None:
-        with collector_off():
-            return self._walk_on()
-
-    def _walk_on(self) -> Break | None:
         while True:
             number = len(self._entries)
             path = f"{self._folder}/{number}.json"  # Of tens of thousands, a Path each would take a third of the time.

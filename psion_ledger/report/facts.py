@@ -36,7 +36,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def report_rows(run: Run, name: str) -> list[Row]:
     """The rows of one report query."""
-    return run.rows(next(q for q in catalog.load("reports") if q.name == name))
+    return run.rows(catalog.report(name))
 
 
 def gather(run: Run, found: Audit, commands: Commands) -> Facts:

@@ -13,8 +13,8 @@ from psion_ledger import catalog
 from psion_ledger.errors import QueryRefused
 from psion_ledger.escape import plain
 from psion_ledger.events import KINDS
+from psion_ledger.report.console import console, text
 from psion_ledger.report.machine import jsonable
-from psion_ledger.report.terminal import console, text
 
 ROWS_SHOWN_MAX = 1000
 GAP = "  "

@@ -1,48 +1,22 @@
-"""Small outputs of the command line: runs, rows, a run's facts, a verification, a replay."""
+"""Small outputs of the command line: a run's facts, a verification, a replay."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.padding import Padding
 from rich.table import Table
 
 from psion_ledger import catalog, heads
-from psion_ledger.errors import Damaged, LedgerError
 from psion_ledger.escape import plain
 from psion_ledger.fsck import Checked
-from psion_ledger.ledger import Run, open_run
+from psion_ledger.ledger import Run
 from psion_ledger.replay import Replay
 from psion_ledger.report import rows as printing
+from psion_ledger.report.console import console, text
 from psion_ledger.report.documents import Check
 from psion_ledger.report.facts import report_rows
-from psion_ledger.report.terminal import console, text
 
 FINDINGS_SHOWN = 100
-_STATE_QUERY = "select finished, due_step, horizon_steps, attempts from progress"
-
-
-def run_line(ledger: Path, run_id: str, *, despite_damage: bool = False) -> dict[str, Any]:
-    """One run in a list. Of one that cannot be read or is damaged there is no number: its state says why."""
-    line: dict[str, Any] = {"run": run_id, "state": "", "steps": None, "attempts": None, "entries": None}
-    try:
-        with open_run(ledger, run_id, despite_damage=despite_damage) as run:
-            run.relate(["progress"])
-            row = run.first(_STATE_QUERY)
-            entries = len(run.record.manifest.entries)
-    except LedgerError as error:
-        return line | {"state": f"{'damaged' if isinstance(error, Damaged) else 'unreadable'}: {error}"}
-    assert row is not None, "progress has one row"
-    finished, due, horizon, attempts = row
-    state = "finished" if finished else "unfinished"
-    if run.faults:
-        state = f"DAMAGED, NOT VERIFIED; {state}"
-    return line | {
-        "state": state,
-        "steps": f"{due}/{horizon or '?'}",
-        "attempts": attempts,
-        "entries": entries,
-    }
 
 
 def facts(run: Run) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The audit for people, in Rich: at most 100 columns, legible without colour. Every text goes through `plain`."""
 
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -12,31 +12,13 @@ from psion_ledger.audit import FAMILIES, Audit
 from psion_ledger.escape import brief, plain
 from psion_ledger.findings import Finding, LawResult
 from psion_ledger.report import words
+from psion_ledger.report.console import COLUMNS, text
 from psion_ledger.report.facts import Facts, Item, Row
 
-COLUMNS = 100
 FINDINGS_SHOWN = 5
 INDENT_MAX = 6
 _STYLE = {"PASS": "bold green", "HELD": "bold green", "FAIL": "bold red", "UNPROVEN": "bold yellow"}
 _MARK = {"violated": "VIOLATED", "vacuous": "vacuous", "not_applicable": "n/a", "skipped": "skipped"}
-
-
-class _Console(Console):
-    """Rich would end the process with exit code 1 when the reader leaves, and 1 means that a law is violated."""
-
-    def on_broken_pipe(self) -> None:
-        raise  # It is called where the BrokenPipeError was caught.
-
-
-def console(file: IO[str] | None = None) -> Console:
-    """A console of 100 columns at most, on stdout or a file; Rich honours NO_COLOR by itself."""
-    made = _Console(file=file, highlight=False, emoji=False, markup=False)
-    made.width = min(made.width, COLUMNS) if made.is_terminal else COLUMNS
-    return made
-
-
-def text(value: object, style: str = "") -> Text:
-    return Text(plain(brief(str(value))), style=style)
 
 
 def show_audit(out: Console, found: Audit, facts: Facts | None) -> None:

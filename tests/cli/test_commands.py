@@ -99,15 +99,6 @@ def test_audit_without_a_run_takes_the_latest_and_says_so() -> None:
     assert done.stderr.splitlines()[0] == f"run fixture (the latest in {FIXTURE_LEDGER})"
 
 
-def test_runs_lists_the_run() -> None:
-    """What is in the ledger?"""
-    done = fixture("runs", "--format", "json")
-    assert json.loads(done.stdout) == {
-        "schema": "psion_ledger.runs.v1",
-        "runs": [{"run": "fixture", "state": "finished", "steps": "40/40", "attempts": 1, "entries": 4}],
-    }
-
-
 def test_show_tells_contracts_splits_streams_and_checkpoints() -> None:
     """What is this run?"""
     done = fixture("show", FIXTURE)

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -191,3 +191,40 @@ def test_what_is_written_is_the_reencoding_of_what_was_read(writer: log.Writer) 
     assert isinstance(step, events.StepCompleted)
     assert isinstance(batch, events.BatchReplayed)
     assert (float, 5.0, [1, 2]) == (type(step.loss_nats), step.loss_nats, batch.sequence_ids)
+
+
+def lists() -> list[tuple[str, str]]:
+    """Every list in an event, or in a part of one, by its Struct and field."""
+    kinds: list[type[msgspec.Struct]] = [
+        kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    ]
+    return sorted(
+        {
+            (kind.__name__, field.name)
+            for kind in kinds
+            for field in msgspec.structs.fields(kind)
+            if "list" in str(field.type)
+        }
+    )
+
+
+def test_every_list_has_a_limit() -> None:
+    """Else a frame of 64 MiB would decode to gigabytes before anybody could look."""
+    assert len(lists()) >= 12
+    for name, field in lists():
+        (found,) = (f.type for f in msgspec.structs.fields(getattr(events, name)) if f.name == field)
+        assert get_args(found)[1].max_length == events.LIST_VALUES_MAX
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_writer_refuses_a_list_that_no_reader_takes(writer: log.Writer, beyond: int) -> None:
+    """The longest one is written and read."""
+    ids = [0] * (events.LIST_VALUES_MAX + beyond)
+    event = msgspec.structs.replace(EXAMPLES["batch_replayed"], sequence_ids=ids)
+    if beyond:
+        with pytest.raises(EventRefused, match="length"):
+            writer.emit(event)
+    else:
+        assert writer.emit(event) == 1
+        (tail,) = read(writer.run).tails
+        assert tail.tables["batch_replayed"].column("sequence_ids")[0].as_py() == ids

@@ -104,6 +104,8 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         bounds = arguments[1]
+        if get_origin(arguments[0]) is list:
+            return values_of(arguments[0])
         if arguments[0] is bytes:
             return st.binary(min_size=bounds.min_length, max_size=bounds.max_length)
         if arguments[0] is str:

@@ -13,6 +13,7 @@ from psion_ledger.escape import plain
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from psion_ledger.report import terminal
+from psion_ledger.report.console import console
 from psion_ledger.report.facts import gather
 from tests.ledgers import (
     RANK0,
@@ -31,7 +32,7 @@ def report(folder: Path) -> str:
         found = audit(run, artifacts=folder.parent)
         facts = gather(run, found, commands(run, folder.parent))
     out = io.StringIO()
-    terminal.show_audit(terminal.console(out), found, facts)
+    terminal.show_audit(console(out), found, facts)
     return out.getvalue()
 
 
@@ -117,6 +118,6 @@ def test_a_reader_that_leaves_is_no_violation() -> None:
     os.close(read_end)
     file = os.fdopen(write_end, "w")
     with pytest.raises(BrokenPipeError):
-        terminal.console(file).print("a report " * 20_000)
+        console(file).print("a report " * 20_000)
     with contextlib.suppress(BrokenPipeError):
         file.close()
