@@ -19,7 +19,7 @@ import msgspec
 from psion_ledger import __version__
 from psion_ledger.errors import Damaged, LedgerError
 from psion_ledger.inputs import read_input
-from psion_ledger.log import run_ids
+from psion_ledger.log import created_at_ns, run_names
 
 if TYPE_CHECKING:
     from psion_ledger.audit import Audit
@@ -51,6 +51,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One run in a list. Of one that is damaged or cannot be read there is no number; `problem` says why."""
 
     run: str
+    nonce: str | None = None
+    created_at_ns: int
     state: Literal["finished", "unfinished", "damaged", "unreadable"]
     problem: str | None = None
     started_at_ns: int | None = None
@@ -87,21 +89,22 @@ def lines(ledger: Path, *, despite_damage: bool = False, fresh: bool = False) ->
     kept = _read(path)
     found = []
     changed = False
-    for run_id in run_ids(ledger):
+    for run_id in run_names(ledger):
         files_sha256, changed_at_s = _fingerprint(ledger / run_id)
         known = kept.lines.get(run_id)
         if known is not None and known.files_sha256 == files_sha256 and not (fresh or despite_damage):
-            found.append(msgspec.structs.replace(known.line, verdict=_verdict(kept, ledger / run_id)))
+            found.append(known.line)
             continue
         now = time.time()
         line = _line(ledger, run_id, despite_damage=despite_damage)
-        if line.problem is None and changed_at_s < now - SETTLED_S:
+        found.append(line)
+        if line.problem is None and not despite_damage and changed_at_s < now - SETTLED_S:
             kept.lines[run_id] = _Kept(files_sha256=files_sha256, line=line)
             changed = True
-        found.append(msgspec.structs.replace(line, verdict=_verdict(kept, ledger / run_id)))
-    if changed and not despite_damage:
+    if changed:
         _write(path, kept)
-    return found
+    judged = [msgspec.structs.replace(line, verdict=kept.verdicts.get(line.nonce or "")) for line in found]
+    return sorted(judged, key=lambda line: (-line.created_at_ns, line.run))
 
 
 def keep_verdict(run: "Run", found: "Audit") -> None:
@@ -124,53 +127,46 @@ def _line(ledger: Path, run_id: str, *, despite_damage: bool) -> Line:
     try:
         with open_run(ledger, run_id, despite_damage=despite_damage) as run:
             (row,) = run.rows(catalog.report("run_line"))
-            manifest = run.record.manifest
+            claimed, manifest = run.record.claim, run.record.manifest
             damaged = [fault.file for fault in run.faults]
     except LedgerError as error:
         state: Literal["damaged", "unreadable"] = "damaged" if isinstance(error, Damaged) else "unreadable"
-        return Line(run=run_id, state=state, problem=str(error), as_of_ns=at_ns)
+        created = created_at_ns(ledger / run_id)
+        return Line(run=run_id, created_at_ns=created, state=state, problem=str(error), as_of_ns=at_ns)
     known: dict[str, object] = {
         **row,
-        "run": run_id, "state": "finished" if row["finished"] else "unfinished",
+        "run": run_id, "nonce": claimed.nonce, "created_at_ns": claimed.created_at_ns,
+        "state": "finished" if row["finished"] else "unfinished",
         "problem": f"DAMAGED, NOT VERIFIED: {', '.join(damaged)}" if damaged else None,
         "entries": len(manifest.entries), "head": manifest.head().hex(), "as_of_ns": at_ns,
     }  # fmt: skip
     return msgspec.convert(known, Line)
 
 
-def _verdict(kept: _File, run: Path) -> Verdict | None:
-    from psion_ledger.log import read_claim
-
-    if not kept.verdicts:
-        return None
-    try:
-        return kept.verdicts.get(read_claim(run)[0].nonce)
-    except LedgerError:
-        return None
-
-
 def _fingerprint(run: Path) -> tuple[str, float]:
     """A digest of the names, sizes and times of change of a run's files, and the last of these times in seconds."""
-    found = sorted(_stats(run, ""))
+    found = sorted(_stats(run))
     text = "\n".join(f"{name}\0{size}\0{changed_ns}" for name, size, changed_ns in found)
     last_ns = max((changed_ns for _, _, changed_ns in found), default=0)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest(), last_ns / 1e9
 
 
-def _stats(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if name not in _PASSED_OVER:
-                        yield from _stats(folder / entry.name, f"{name}/")
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                # When its bytes, its permissions or its name last changed; no tool sets that time to another.
-                yield name, status.st_size, status.st_ctime_ns
-    except OSError as error:
-        yield f"{prefix}: {error.strerror}", 0, time.time_ns()
+def _stats(run: Path) -> Iterator[tuple[str, int, int]]:
+    folders = [("", str(run))]
+    while folders:
+        prefix, folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = prefix + entry.name
+                    if not entry.is_dir(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        # When its bytes, its permissions or its name last changed; no tool sets that to another time.
+                        yield name, status.st_size, status.st_ctime_ns
+                    elif name not in _PASSED_OVER:
+                        folders.append((f"{name}/", entry.path))
+        except OSError as error:
+            yield f"{prefix}: {error.strerror}", 0, time.time_ns()
 
 
 def _cache_path(ledger: Path) -> Path:

@@ -3,7 +3,16 @@
 from typing import Any
 
 from psion_ledger.log.child import child_command
-from psion_ledger.log.claim import check_run_id, claim_attempt, create_run, find_run, read_claim, run_ids
+from psion_ledger.log.claim import (
+    check_run_id,
+    claim_attempt,
+    create_run,
+    created_at_ns,
+    find_run,
+    read_claim,
+    run_ids,
+    run_names,
+)
 from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer
 from psion_ledger.log.liveness import refuse_if_live
 from psion_ledger.log.names import stream_name
@@ -33,6 +42,7 @@ __all__ = [
     "child_command",
     "claim_attempt",
     "create_run",
+    "created_at_ns",
     "find_run",
     "keep_head",
     "open_writer",
@@ -41,6 +51,7 @@ __all__ = [
     "read_claim",
     "refuse_if_live",
     "run_ids",
+    "run_names",
     "seal_in_child",
     "stream_name",
 ]

@@ -96,7 +96,12 @@ def find_run(ledger: Path, run_id: str) -> Path:
 
 
 def run_ids(ledger: Path) -> list[str]:
-    """The runs of a ledger, latest claim first; a folder that lost its claim is one. Raises Unreadable."""
+    """The runs of a ledger, latest claim first. Raises as `run_names`."""
+    return sorted(run_names(ledger), key=lambda name: (-created_at_ns(ledger / name), name))
+
+
+def run_names(ledger: Path) -> list[str]:
+    """The runs of a ledger; a folder that lost its claim is one. Raises Unreadable."""
     try:
         names = [entry.name for entry in os.scandir(ledger) if _RUN_ID.fullmatch(entry.name)]
         if files.is_closed(ledger):
@@ -105,11 +110,11 @@ def run_ids(ledger: Path) -> list[str]:
         return []
     except OSError as error:
         raise files.inaccessible(ledger, error) from error
-    claimed = [name for name in names if _is_run(ledger / name)]
-    return sorted(claimed, key=lambda name: (-_created_at_ns(ledger / name), name))
+    return [name for name in names if _is_run(ledger / name)]
 
 
-def _created_at_ns(run: Path) -> int:
+def created_at_ns(run: Path) -> int:
+    """When a run was claimed; 0 when that cannot be read."""
     try:
         return read_claim(run)[0].created_at_ns
     except LedgerError:

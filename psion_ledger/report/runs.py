@@ -18,6 +18,7 @@ def values(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 def _values(line: Line) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(line)
+    del plain["created_at_ns"]
     plain["started_at"] = _iso(plain.pop("started_at_ns"))
     plain["as_of"] = _iso(plain.pop("as_of_ns"))
     if plain["verdict"] is not None:

@@ -181,6 +181,6 @@ def test_the_command_gives_the_same_as_json(ledger: Path) -> None:
     assert found["started_at"] == "2026-11-25T07:01:20+00:00"
     assert (found["run"], found["tokens"], found["head"], found["verdict"]) == (FIXTURE, 10_240, line.head, None)
     assert list(found) == [
-        "run", "state", "problem", "model_id", "steps", "horizon_steps", "tokens", "losses", "attempts", "entries",
-        "head", "verdict", "started_at", "as_of",
+        "run", "nonce", "state", "problem", "model_id", "steps", "horizon_steps", "tokens", "losses", "attempts",
+        "entries", "head", "verdict", "started_at", "as_of",
     ]  # fmt: skip
