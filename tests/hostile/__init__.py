@@ -1,5 +1,6 @@
 """What the tests of hostile ledgers share: a command that must end cleanly, in little time and memory."""
 
+import os
 from pathlib import Path
 
 from tests.forked import Ended, Forking
@@ -36,16 +37,21 @@ class Commands:
     def __init__(self) -> None:
         self._forking = Forking()
 
-    def run(self, ledger: Path, *words: object) -> Ended:
-        """`psion-ledger` with these words on a ledger, its artifacts beside it."""
+    def run(self, ledger: Path, *words: object, env: dict[str, str] | None = None) -> Ended:
+        """`psion-ledger` with these words on a ledger, its artifacts beside it, and with these variables."""
         more = ["--artifacts", ledger.parent / "artifacts"] if words[0] == "audit" else []
-        return self._forking.run([*words, "--ledger", ledger, *more])
+        return self._forking.run([*words, "--ledger", ledger, *more], env={**os.environ, **(env or {})})
 
     def ends(
-        self, ledger: Path, codes: int | tuple[int, ...], *words: object, cpu_seconds_max: float = CPU_SECONDS_MAX
+        self,
+        ledger: Path,
+        codes: int | tuple[int, ...],
+        *words: object,
+        cpu_seconds_max: float = CPU_SECONDS_MAX,
+        env: dict[str, str] | None = None,
     ) -> Ended:
         """The command ends with this exit code (or one of them), cleanly, in 10 s and 1 GiB."""
-        ended = self.run(ledger, *words)
+        ended = self.run(ledger, *words, env=env)
         wrong = unclean(ended, *((codes,) if isinstance(codes, int) else codes), cpu_seconds_max=cpu_seconds_max)
         assert wrong == [], (wrong, words, ended.stderr[:1000], ended.stdout[:1000])
         return ended
