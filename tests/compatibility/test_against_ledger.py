@@ -104,10 +104,10 @@ def test_a_receipt_as_it_was_derived_differs_in_nothing(derived: dict[str, Pretr
 
 
 def test_a_sample_of_the_changes_is_found(derived: dict[str, PretrainStageReceipt]) -> None:
-    """Of every path and operation, at most three."""
-    given = list(cases(sampled(3, "document", "path", "op", "note", accepted=True)))
-    assert len(given) > 300
-    assert hold(given, derived) > 1_000
+    """Of every path and operation, one."""
+    given = list(cases(sampled(1, "document", "path", "op", "note", accepted=True)))
+    assert len(given) > 100
+    assert hold(given, derived) > 400
 
 
 @pytest.mark.slow

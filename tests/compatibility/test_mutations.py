@@ -87,14 +87,14 @@ def check_inputs(changed: tuple[str, bytes]) -> None:
     checked(texts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(given_documents)
 def test_changed_documents_are_judged(pair: tuple[bytes, bytes]) -> None:
     """A config and a receipt, changed as JSON and as bytes."""
     check_documents(pair)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(given_inputs)
 def test_changed_inputs_are_judged_or_refused(changed: tuple[str, bytes]) -> None:
     """Descriptor, corpus and policy are documents that somebody gave, too."""
@@ -102,7 +102,7 @@ def test_changed_inputs_are_judged_or_refused(changed: tuple[str, bytes]) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=8_000, deadline=None)
+@settings(max_examples=4_000, deadline=None)
 @given(given_documents)
 def test_changed_documents_are_judged_at_length(pair: tuple[bytes, bytes]) -> None:
     """The same over many more."""
@@ -110,7 +110,7 @@ def test_changed_documents_are_judged_at_length(pair: tuple[bytes, bytes]) -> No
 
 
 @pytest.mark.slow
-@settings(max_examples=3_000, deadline=None)
+@settings(max_examples=1_500, deadline=None)
 @given(given_inputs)
 def test_changed_inputs_are_judged_or_refused_at_length(changed: tuple[str, bytes]) -> None:
     """The same over many more."""

@@ -76,13 +76,18 @@ def test_there_are_forty() -> None:
     assert len(QUERIES) == len(set(QUERIES)) == 40
 
 
-@pytest.mark.parametrize("number", range(len(QUERIES)))
-def test_it_is_ended_at_its_limit(opened: Run, commands: Commands, intact: Path, number: int) -> None:
-    """Through the API, which answers the next one; and by the command, which ends with 3 and one line."""
-    query = QUERIES[number]
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_the_caller_lives(opened: Run, query: str) -> None:
+    """It gets an error, and the answer to the next one."""
     with pytest.raises((LimitHit, CannotDecide)):
         opened.sql(query, seconds_max=SECONDS_MAX)
     assert opened.sql("select 1").fetchall() == [(1,)]
+
+
+# A process each takes its time, and it is the same path.
+@pytest.mark.parametrize("query", QUERIES[::4], ids=range(0, len(QUERIES), 4))
+def test_the_command_ends(commands: Commands, intact: Path, query: str) -> None:
+    """With 3, and one line."""
     env = {"PSION_LEDGER_SECONDS": str(SECONDS_MAX)}
     commands.ends(intact / "ledger", 3, "query", RUN_ID, query, env=env)
 

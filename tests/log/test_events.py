@@ -91,7 +91,7 @@ def test_the_first_link_binds_a_stream_to_its_run() -> None:
 
 
 @pytest.mark.parametrize("kind", events.KINDS)
-@settings(deadline=None, database=None, max_examples=50)
+@settings(deadline=None, database=None, max_examples=20)
 @given(data=st.data())
 def test_every_event_survives_encoding(kind: str, data: st.DataObject) -> None:
     """Encode, decode strictly, compare by bits."""

@@ -166,6 +166,7 @@ def test_a_finished_run_is_resumed_to_its_report(finished: Finished, capfd: pyte
     assert "run first was started with --steps 60, not 61; resume it without --steps" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(finished: Finished) -> None:
     """`python -m trainer | head`: the exit code is that of the run, and nothing is told but the phases."""
     done = piped_to_nobody(finished.place.resume("first"), stderr=subprocess.PIPE)
