@@ -148,7 +148,8 @@ class Run:
         except UnicodeError as error:
             raise QueryRefused(f"not SQL: {error}") from error
         answer = self._sandbox.ask(query, limits.query_seconds_max() if seconds_max is None else seconds_max)
-        return self._answers.from_arrow(answer)
+        # Of its own, so that threads may each use what they got.
+        return self._answers.cursor().from_arrow(answer)
 
     @functools.cached_property
     def _sandbox(self) -> Sandbox:

@@ -1,14 +1,20 @@
 """SQL that anybody brings: it reads the run's relations, and no way leads to a file, a setting or another row."""
 
 import hashlib
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from psion_ledger import limits, open_run
-from psion_ledger.errors import LimitHit, QueryRefused
+from psion_ledger.errors import LimitHit, QueryRefused, UsageError
 from psion_ledger.ledger import Run
+from psion_ledger.sandbox import Sandbox
 from tests.ledgers import RUN_ID, good_run, real_contracts, resumed_run, write_ledger
 
 CONTRACTS = real_contracts()
@@ -305,3 +311,85 @@ def test_the_sandbox_and_the_built_in_connection_hold_the_same(tmp_path: Path) -
             != sorted(map(repr, opened.sql(f"from {name}").fetchall()))
         ]
     assert different == []
+
+
+KILLED = """
+import sys
+from psion_ledger import open_run
+with open_run(sys.argv[1], sys.argv[2]) as run:
+    run.sql("select 1")
+    print(run._sandbox._child.pid, flush=True)
+    run.sql("select sleep_ms(600_000)", seconds_max=600)
+"""
+
+
+def test_the_process_of_a_caller_that_was_killed_ends(folder: Path) -> None:
+    """In the middle of a query, which nobody waits for any more."""
+    caller = subprocess.Popen(
+        [sys.executable, "-c", KILLED, folder / "ledger", RUN_ID], stdout=subprocess.PIPE, text=True
+    )
+    assert caller.stdout is not None
+    child = int(caller.stdout.readline())
+    assert is_running(child)
+    caller.kill()
+    caller.wait()
+    caller.stdout.close()
+    give_up_at = time.monotonic() + 20
+    while is_running(child) and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    assert not is_running(child)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_threads_take_turns(run: Run) -> None:
+    """Each gets the answer to its own question."""
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: run.sql(f"select {n}").fetchall(), range(40)))
+    assert [[(n,)] for n in range(40)] == found
+
+
+def test_an_interrupted_question_is_not_answered_later(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gave up on one does not get its rows for the next."""
+    with monkeypatch.context() as patched:
+        patched.setattr(Sandbox, "_received", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run.sql("select 'the first'")
+    assert run.sql("select 'the second'").fetchall() == [("the second",)]
+
+
+TYPES = [
+    "1::hugeint", "5::uhugeint", "interval '3 months 2 days'", "'1010'::bit", "'12:00:00+02'::timetz", "null",
+    "123456789012345678901234567890123456789012345::bignum", "union_value(x := 1)", "map {'a': 1}", "'NaN'::double",
+    "1.5::decimal(38, 10)", "'\\xff'::blob", "timestamptz '2020-01-01'", "{'a': [1, null]}", "array_value(1, 2)",
+    "'{}'::json", "'infinity'::timestamp", "timestamp_ns '2020-01-01'", "uuid '00000000-0000-0000-0000-00000000000a'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", TYPES)
+def test_a_value_comes_out_of_the_process_as_it_is(run: Run, value: str) -> None:
+    """Its type, and what Python makes of it, are those of a query in one's own process."""
+    here = duckdb.connect().sql(f"select {value} as x")
+    assert here is not None
+    there = run.sql(f"select {value} as x")
+    assert (here.types, repr(here.fetchall())) == (there.types, repr(there.fetchall()))
+
+
+@pytest.mark.parametrize("said", ["", "0", "1.5", "-1", "ten", "\u00b2", "1e3"])
+def test_a_limit_that_is_none_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Seconds are a whole number, at least one."""
+    monkeypatch.setenv("PSION_LEDGER_SECONDS", said)
+    with pytest.raises(UsageError, match="PSION_LEDGER_SECONDS"):
+        run.sql("select 1")
+
+
+def test_rows_that_are_too_many_for_the_caller_are_refused(run: Run) -> None:
+    """They fit in the process that made them, and would be there a second time, and a third time here."""
+    with pytest.raises(LimitHit, match=r"^the rows take"):
+        run.sql("select range from range(35_000_000)")
+    assert run.sql("select count(*) from range(35_000_000)").fetchall() == [(35_000_000,)]
