@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger.digest import merkle_root, sha256
-from psion_ledger.errors import Unreadable, UsageError
+from psion_ledger.errors import LimitHit, Unreadable, UsageError
 from psion_ledger.log import claim, files, manifest
 from psion_ledger.log.decoding import decode, identity_of
 from psion_ledger.log.frame import Scan, foreign, read_journal
 from psion_ledger.log.liveness import is_gone, live_holder
+from psion_ledger.log.screen import screen
 
 _DICTIONARY = {"stream", "role", "pass_id", "split_name", "split_kind", "source_family_id", "evaluation_id"}
 
@@ -119,7 +120,7 @@ def _leaves(field: pa.Field, prefix: str = "") -> Iterator[tuple[str, pa.DataTyp
         yield path, field.type
 
 
-def parquet_bytes(table: pa.Table) -> pa.Buffer:
+def parquet_bytes(table: pa.Table, compression: str = "zstd") -> pa.Buffer:
     """The one way that the ledger writes Parquet: zstd 3, and the encoding that suits each column.
 
     Statistics are kept for integers that cannot be null, and for nothing else: DuckDB 2.0 answers `is null` wrongly
@@ -137,8 +138,8 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
     pq.write_table(
         table,
         out,
-        compression="zstd",
-        compression_level=3,
+        compression=compression,
+        compression_level=3 if compression == "zstd" else None,
         use_dictionary=dictionary,
         column_encoding=encodings,
         write_statistics=plain_integers,
@@ -153,6 +154,11 @@ def write_segment(
     folder = run / "segments" / kind
     files.make_folder(folder)
     data = parquet_bytes(table)
+    try:
+        screen(data, kind, table.schema, table.num_rows)
+    except LimitHit:
+        # It shrinks as no honest file would, and every reader would refuse it.
+        data = parquet_bytes(table, compression="none")
     digest = sha256(data).hex()
     scratch = files.scratch_path(run)
     files.write_durable(scratch, data)

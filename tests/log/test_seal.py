@@ -14,13 +14,14 @@ import pytest
 
 from psion_ledger import log
 from psion_ledger.errors import CannotDecide, NewerFormat, Unreadable, UsageError
+from psion_ledger.ledger import Run
 from psion_ledger.log import claim, frame, seal_in_child
 from psion_ledger.log import journal as journals
 from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer, start
-from tests.log.streams import frames, numbered, recorded, written
+from tests.log.streams import claimed_run, frames, numbered, recorded, written
 from tests.log.vocabulary import EXAMPLES, bits
 
 JOURNAL = f"journal/{RANK0}/{0:012}.wal"
@@ -296,7 +297,7 @@ def test_a_journal_of_another_run_or_stream_is_refused(tmp_path: Path, foreign: 
         where = JOURNAL.replace("r00000", "r00001")
         (run / where).parent.mkdir()
         shutil.move(run / JOURNAL, run / where)
-    with pytest.raises(Unreadable, match=f"{where}: belongs to stream {RANK0} of run {RUN_ID}; move it away"):
+    with pytest.raises(Unreadable, match=f"{where}: it belongs to stream {RANK0} of run {RUN_ID}; move it away"):
         seal_run(run)
     assert (read_entries(run), (run / where).exists()) == ([], True)
 
@@ -653,3 +654,17 @@ def test_a_stream_of_another_grammar_is_not_opened(tmp_path: Path, stream: str) 
     with pytest.raises(UsageError, match="use 1 to 127 of a-z") if stream else contextlib.nullcontext():
         log.open_writer(run, opened(), stream=stream).close()
     assert [path.name for path in (run / "journal").iterdir()] == ([] if stream else [RANK0])
+
+
+def test_what_a_writer_took_is_read_however_much_it_shrinks(tmp_path: Path) -> None:
+    """Forty million equal letters become a few kilobytes, behind which no reader would look."""
+    run = claimed_run(tmp_path)
+    document = "x" * 40_000_000
+    with log.open_writer(run, opened()) as writer:
+        writer.emit(msgspec.structs.replace(EXAMPLES["contract_declared"], document=document))
+    seal_run(run)
+    with Run(read(run)) as opened_run:
+        assert opened_run.first("select length(document), document = repeat('x', 40000000) from contract_declared") == (
+            40_000_000,
+            True,
+        )
