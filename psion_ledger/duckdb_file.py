@@ -11,6 +11,7 @@ from psion_ledger import catalog, relations
 from psion_ledger.errors import UsageError
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
+from psion_ledger.log import columns
 
 _TABLES = ("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity")
 
@@ -34,6 +35,9 @@ def write_catalog(run: Run, scratch: Path, path: Path) -> None:
 def _fill(con: duckdb.DuckDBPyConnection, run: Run) -> None:
     for kind in KINDS:
         _copy(con, f"{kind}__tail", relations.tail_table(run.record, kind))
+        for part in relations.sealed_parts(run.record, kind):
+            if (newer := columns.defaults(kind, part.events_version)).num_columns:
+                _copy(con, f"{kind}__since_{part.events_version}", newer)
         sources = [f"select * from {kind}__tail", *_sealed(run, kind)]
         union = " union all by name ".join(sources)
         visible = ", ".join(f'"{name}"' for name in relations.visible(kind))
@@ -62,9 +66,10 @@ def _sealed(run: Run, kind: str) -> list[str]:
     """SQL that scans the sealed files of a kind by their absolute paths."""
     folder = run.record.folder.absolute()
     return [
-        f"select * from read_parquet([{', '.join(relations.quoted(folder / f.path) for f in found)}])"
-        + ("" if through_seq is None else f" where seq <= {through_seq}")
-        for through_seq, found in relations.sealed_files(run.record, kind)
+        f"select * from read_parquet([{', '.join(relations.quoted(folder / f.path) for f in part.files)}])"
+        + (f", {kind}__since_{part.events_version}" if columns.defaults(kind, part.events_version).num_columns else "")
+        + ("" if part.through_seq is None else f" where seq <= {part.through_seq}")
+        for part in relations.sealed_parts(run.record, kind)
     ]
 
 

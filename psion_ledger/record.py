@@ -33,6 +33,7 @@ class LedgerFile(msgspec.Struct, frozen=True, kw_only=True):
     first_seq: int
     last_seq: int
     rows: int
+    events_version: int
     bytes_expected: int | None
     bytes_actual: int | None
     sha256_expected: str
@@ -241,6 +242,7 @@ def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, thro
         first_seq=entry.first_seq,
         last_seq=entry.last_seq,
         rows=file.rows,
+        events_version=entry.events_version,
         bytes_expected=file.bytes,
         bytes_actual=bytes_actual,
         sha256_expected=file.sha256,

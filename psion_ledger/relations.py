@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from psion_ledger import catalog, limits
-from psion_ledger.events import KINDS
+from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log import columns, files, verified
 from psion_ledger.log.frame import first_link
 from psion_ledger.record import LedgerFile, Record
@@ -97,12 +97,24 @@ def quoted(path: Path) -> str:
     return "'" + literal.replace("'", "''") + "'"
 
 
-def sealed_files(record: Record, kind: str) -> list[tuple[int | None, list[LedgerFile]]]:
-    """The sealed files of a kind that hold: those that are read whole, then each that is read through a seq alone."""
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Sealed files of one kind and version of the vocabulary, read whole or through a seq alone."""
+
+    files: list[LedgerFile]
+    events_version: int
+    through_seq: int | None
+
+
+def sealed_parts(record: Record, kind: str) -> list[Part]:
+    """The sealed files of a kind that hold."""
     held = [f for f in record.files if f.kind == kind and f.holds]
-    whole = [f for f in held if f.through_seq is None]
-    parts = [(f.through_seq, [f]) for f in held if f.through_seq is not None]
-    return [*([(None, whole)] if whole else []), *parts]
+    whole: dict[int, list[LedgerFile]] = {}
+    for file in held:
+        if file.through_seq is None:
+            whole.setdefault(file.events_version, []).append(file)
+    parts = [Part(files=found, events_version=version, through_seq=None) for version, found in sorted(whole.items())]
+    cut = [f for f in held if f.through_seq is not None]
+    return parts + [Part(files=[f], events_version=f.events_version, through_seq=f.through_seq) for f in cut]
 
 
 def visible(kind: str) -> list[str]:
@@ -122,13 +134,18 @@ def _rows(source: verified.VerifiedFiles, found: list[LedgerFile], schema: pa.Sc
     return source.table(promised) if small else source.dataset(promised)
 
 
-def _parts(source: verified.VerifiedFiles, record: Record, kind: str) -> tuple[list[pa.Table], list[ds.Dataset]]:
-    """The events of one kind: what is in memory, and what is to be scanned."""
-    tables, datasets = [tail_table(record, kind)], list[ds.Dataset]()
-    for through_seq, found in sealed_files(record, kind):
-        part = _rows(source, found, columns.schema(kind))
-        chosen = part if through_seq is None else part.filter(pc.field("seq") <= through_seq)
-        (tables if isinstance(part, pa.Table) else datasets).append(chosen)
+def _parts(
+    source: verified.VerifiedFiles, record: Record, kind: str
+) -> tuple[list[pa.Table], list[tuple[ds.Dataset, int]]]:
+    """The events of one kind: what is in memory, and what is to be scanned, with its version of the vocabulary."""
+    tables, datasets = [tail_table(record, kind)], list[tuple[ds.Dataset, int]]()
+    for part in sealed_parts(record, kind):
+        found = _rows(source, part.files, columns.schema(kind, part.events_version))
+        chosen = found if part.through_seq is None else found.filter(pc.field("seq") <= part.through_seq)
+        if isinstance(chosen, pa.Table):
+            tables.append(columns.completed(kind, chosen, part.events_version))
+        else:
+            datasets.append((chosen, part.events_version))
     return tables, datasets
 
 
@@ -140,8 +157,11 @@ def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles,
         con.register(kind, table)
         return
     relation = con.from_arrow(table)
-    for dataset in datasets:
-        relation = relation.union(con.from_arrow(dataset).select(*visible(kind)))
+    for dataset, events_version in datasets:
+        scanned = con.from_arrow(dataset)
+        if (newer := columns.defaults(kind, events_version)).num_columns:
+            scanned = scanned.cross(con.from_arrow(newer))
+        relation = relation.union(scanned.select(*visible(kind)))
     relation.create_view(kind)
 
 
@@ -149,7 +169,7 @@ def sequence_index_file(record: Record, source: verified.VerifiedFiles) -> Ledge
     """The sequence index that the contracts name, hashed like any file of the record."""
     tables, datasets = _parts(source, record, "contract_declared")
     names = ["attempt", "rank", "seq", "stream", "contract_role", "path", "sha256"]
-    parts = [*(table.select(names) for table in tables), *(dataset.to_table(columns=names) for dataset in datasets)]
+    parts = [*(table.select(names) for table in tables), *(dataset.to_table(columns=names) for dataset, _ in datasets)]
     named = [
         row
         for row in pa.concat_tables(parts).to_pylist()
@@ -163,7 +183,7 @@ def sequence_index_file(record: Record, source: verified.VerifiedFiles) -> Ledge
     bytes_actual, sha256_actual = files.measure(record.folder, path) if safe else (None, None)
     return LedgerFile(
         path=path, entry=None, kind="sequence_index", stream=first["stream"], first_seq=first["seq"],
-        last_seq=first["seq"], rows=0, bytes_expected=None, bytes_actual=bytes_actual,
+        last_seq=first["seq"], rows=0, events_version=EVENTS_VERSION, bytes_expected=None, bytes_actual=bytes_actual,
         sha256_expected=first["sha256"].hex(), sha256_actual=sha256_actual,
     )  # fmt: skip
 

@@ -33,15 +33,16 @@ def check(folder: Path, known: manifest.Manifest, scanned: list[Scanned]) -> Ite
 
 def _sealed(folder: Path, known: manifest.Manifest) -> Iterator[Declared]:
     """From the segments that hold; of one that does not, another check speaks."""
-    from psion_ledger.log import columns, verified
+    from psion_ledger.log import reread, verified
 
     for entry in known.current():
         for file in (file for file in entry.files if file.kind == _KIND):
-            promised = verified.Promised(
-                path=file.path, sha256=file.sha256, rows=file.rows, schema=columns.schema(_KIND)
-            )
             try:
-                rows = verified.tables(folder, [promised]).select(["seq", "path", "sha256"]).to_pylist()
+                rows = (
+                    verified.tables(folder, [reread.promised(entry, file)])
+                    .select(["seq", "path", "sha256"])
+                    .to_pylist()
+                )
             except Inaccessible:
                 raise
             except CannotDecide:

@@ -1,4 +1,4 @@
-"""Events as Arrow columns: one schema per kind, made from its Struct.
+"""Events as Arrow columns: one schema per kind and version of the vocabulary, made from the kind's Struct.
 
 A sealed file holds `stream, role, attempt, rank, seq, recorded_at_ns, durable_through`, then the event's fields
 under their own names. Nested values are flattened by hand: building them from Python objects is ten times slower.
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 import pyarrow as pa
 
-from psion_ledger.events import FIELD_COUNTS, KINDS, Digest
+from psion_ledger.events import EVENTS_VERSION, FIELD_COUNTS, KINDS, Digest
 from psion_ledger.log.frame import Frame
 
 STREAM_COLUMNS = (
@@ -81,13 +81,31 @@ def _typed_fields(struct: type[msgspec.Struct]) -> tuple[Any, ...]:
 
 
 @functools.cache
-def schema(kind: str) -> pa.Schema:
-    return pa.schema([*STREAM_COLUMNS, *FRAME_COLUMNS, *_own_fields(kind)])
+def schema(kind: str, events_version: int = EVENTS_VERSION) -> pa.Schema:
+    """The columns of a kind as that version has them. A stream's own come from its stream_opened, whose fields of those
+    names would stand there twice."""
+    known = _fields(KINDS[kind])[: FIELD_COUNTS[events_version][kind]]
+    return pa.schema([*STREAM_COLUMNS, *FRAME_COLUMNS, *(field for field in known if field.name not in _STREAM_NAMES)])
 
 
-def _own_fields(kind: str) -> list[pa.Field]:
-    """A stream's columns come from its stream_opened, whose own fields of those names would stand there twice."""
-    return [field for field in _fields(KINDS[kind]) if field.name not in _STREAM_NAMES]
+@functools.cache
+def defaults(kind: str, events_version: int) -> pa.Table:
+    """One row: the columns that a kind has got since that version, each with its default."""
+    newer = msgspec.structs.fields(KINDS[kind])[FIELD_COUNTS[events_version][kind] :]
+    values = {f.name: f.default if f.default is not msgspec.NODEFAULT else f.default_factory() for f in newer}
+    typed = [field for field in _typed_fields(KINDS[kind]) if field.name in values]
+    return pa.table(
+        [array([values[field.name]], field.type) for field in typed],
+        schema=pa.schema([schema(kind).field(field.name) for field in typed]),
+    )
+
+
+def completed(kind: str, table: pa.Table, events_version: int) -> pa.Table:
+    """A table of that version with the columns that the kind has got since, in today's order."""
+    newer = defaults(kind, events_version)
+    for field in newer.schema:
+        table = table.append_column(field, pa.repeat(newer.column(field.name)[0], table.num_rows))
+    return table.select(schema(kind).names)
 
 
 def array(values: Sequence[Any], kind: Any) -> pa.Array:
@@ -104,21 +122,26 @@ def array(values: Sequence[Any], kind: Any) -> pa.Array:
     return pa.array(values, arrow_type(kind))
 
 
-def batch(kind: str, frames: Sequence[Frame], stream: str, role: str, attempt: int, rank: int) -> pa.RecordBatch:
-    """The frames of one kind in one stream as a record batch of `schema(kind)`."""
+def batch(
+    kind: str,
+    frames: Sequence[Frame],
+    stream: str,
+    role: str,
+    attempt: int,
+    rank: int,
+    events_version: int = EVENTS_VERSION,
+) -> pa.RecordBatch:
+    """The frames of one kind in one stream as a record batch of that version's schema."""
     rows = len(frames)
+    own = _typed_fields(KINDS[kind])[: FIELD_COUNTS[events_version][kind]]
     stream_values = (stream, role, attempt, rank)
     events = [frame.event for frame in frames]
     columns = [
         *(pa.repeat(pa.scalar(v, f.type), rows) for v, f in zip(stream_values, STREAM_COLUMNS, strict=True)),
         *(pa.array(list(map(attrgetter(f.name), frames)), f.type) for f in FRAME_COLUMNS),
-        *(
-            array(list(map(attrgetter(f.name), events)), f.type)
-            for f in _typed_fields(KINDS[kind])
-            if f.name not in _STREAM_NAMES
-        ),
+        *(array(list(map(attrgetter(f.name), events)), f.type) for f in own if f.name not in _STREAM_NAMES),
     ]
-    return pa.record_batch(columns, schema=schema(kind))
+    return pa.record_batch(columns, schema=schema(kind, events_version))
 
 
 def values(column: pa.Array, kind: Any) -> list[Any]:

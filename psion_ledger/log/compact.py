@@ -57,7 +57,7 @@ def _compact(
     stream, first_seq, last_seq = group[0].stream, group[0].first_seq, group[-1].last_seq
     written = []
     for kind in sorted({file.kind for entry in group for file in entry.files}):
-        parts = [reread.promised(file) for entry in group for file in entry.files if file.kind == kind]
+        parts = [reread.promised(entry, file) for entry in group for file in entry.files if file.kind == kind]
         written.append(write_segment(run, kind, verified.tables(run, parts), stream, first_seq, last_seq))
     files.sync_folder(run / "segments")
     entry = manifest.replacing(group, written, merkle_root(links).hex())

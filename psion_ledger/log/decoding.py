@@ -44,9 +44,9 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     opened: events.StreamOpened | None
 
 
-def decode(scan: Scan, stream: str, identity: Identity | None) -> Decoded:
+def decode(scan: Scan, stream: str, identity: Identity | None, events_version: int = events.EVENTS_VERSION) -> Decoded:
     """Walk a scan to its end. `identity` is what the stream's earlier journals said of it, null if there is none; a
-    stream_opened that stands first says it itself."""
+    stream_opened that stands first says it itself. The tables have the columns of `events_version`."""
     batches: dict[str, list[pa.RecordBatch]] = defaultdict(list)
     chunk: dict[type[msgspec.Struct], list[Frame]] = defaultdict(list)
     links: list[bytes] = []
@@ -57,7 +57,7 @@ def decode(scan: Scan, stream: str, identity: Identity | None) -> Decoded:
         who = identity or UNKNOWN
         for struct, frames in chunk.items():
             kind = str(struct.__struct_config__.tag)
-            batches[kind].append(columns.batch(kind, frames, stream, who.role, who.attempt, who.rank))
+            batches[kind].append(columns.batch(kind, frames, stream, who.role, who.attempt, who.rank, events_version))
         chunk.clear()
 
     with collector_off():

@@ -43,7 +43,7 @@ def events(run: Path, entry: manifest.Entry) -> Iterator[tuple[int, bytes, bytes
 
 def _rows(run: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> Iterator[Row]:
     identity = (entry.stream, entry.role, entry.attempt, entry.rank)
-    data = verified.read(run, promised(file))
+    data = verified.read(run, promised(entry, file))
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             for batch in parquet.iter_batches(ROWS_AT_ONCE):
@@ -55,8 +55,10 @@ def _rows(run: Path, entry: manifest.Entry, file: manifest.SegmentFile) -> Itera
         raise Unreadable(f"{file.path}: no Parquet of {file.kind}: {str(error).splitlines()[0]}") from error
 
 
-def promised(file: manifest.SegmentFile) -> verified.Promised:
-    return verified.Promised(path=file.path, sha256=file.sha256, rows=file.rows, schema=columns.schema(file.kind))
+def promised(entry: manifest.Entry, file: manifest.SegmentFile) -> verified.Promised:
+    """A file of an entry, with the columns that its kind had in the entry's version."""
+    schema = columns.schema(file.kind, entry.events_version)
+    return verified.Promised(path=file.path, sha256=file.sha256, rows=file.rows, schema=schema)
 
 
 def fault(run: Path, known: manifest.Manifest, entry: manifest.Entry) -> str | None:

@@ -77,7 +77,9 @@ def _seal_journal(
         return None
     if before is not None and before.link_after != header.link_before.hex():
         raise Unreadable(f"{path}: does not continue {header.stream} as sealed through seq {before.last_seq}")
-    decoded = decode(scan, header.stream, None if before is None else identity_of(before))
+    # As the writer's version has them: encoded again, they give the links that it wrote.
+    identity = None if before is None else identity_of(before)
+    decoded = decode(scan, header.stream, identity, header.events_version)
     links, identity = decoded.links, decoded.identity
     if scan.damage is not None:
         if scan.damage.tampered:
