@@ -261,8 +261,8 @@ def small_plan(
     return SamplingPlan(
         schema_version="psion_ledger.sampling_plan.v1",
         dataset_identity="small-corpus@1",
-        sampler_name="small-sampler",
-        sampler_version="1",
+        sampler_name="psion_ledger_weighted_feistel",
+        sampler_version="v1",
         sampler_seed=sampler_seed,
         sequence_tokens=SEQUENCE_TOKENS,
         token_dtype="uint16",

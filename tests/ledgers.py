@@ -4,7 +4,6 @@ A script is a list of (stream, step): an event to emit on that stream, or a func
 `record` or `complete`. `write_ledger` runs it through the real log: journals, seals, manifest.
 """
 
-import functools
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +18,11 @@ from psion_ledger.contracts import Contracts, PlanFamily, model_descriptor_diges
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError
+from psion_ledger.orders import Order, derived
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
 from psion_ledger.relations import SEQUENCE_INDEX_SCHEMA
-from psion_ledger.replay import Order, declared_corpus_digest
+from psion_ledger.replay import declared_corpus_digest
 from tests.documents import SEQUENCE_TOKENS, SOURCES, changed, small_contracts
 
 RUN_ID = "run-small"
@@ -128,14 +128,19 @@ def order_of(contracts: Contracts) -> Order:
     """The contracts' order; it takes a tenth of a second to make, so tests share it."""
     key = (encode_document(contracts.sampling_policy), encode_document(contracts.sampling_plan))
     if key not in _ORDERS:
-        _ORDERS[key] = Order(contracts)
+        _ORDERS[key] = derived(contracts)
     return _ORDERS[key]
 
 
-@functools.cache
+_IDS: dict[tuple[int, int, int], tuple[int, ...]] = {}
+
+
 def _ids(order: Order, first: int, end: int) -> tuple[int, ...]:
     """Most scripts train the same positions, and deriving them took half of their tests' time."""
-    return tuple(order.sequence_ids(first, end).to_pylist())
+    key = (id(order), first, end)  # `_ORDERS` keeps each one.
+    if key not in _IDS:
+        _IDS[key] = tuple(order.sequence_ids(first, end).tolist())
+    return _IDS[key]
 
 
 def batch(contracts: Contracts, step: int, world: int, micro: int, part: int, **changes: Any) -> events.BatchReplayed:

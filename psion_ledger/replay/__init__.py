@@ -2,12 +2,10 @@
 
 from psion_ledger.replay.batches import Attempt, Shards, batches, declared_corpus_digest
 from psion_ledger.replay.compare import REPLAYED_SCHEMA, Replay, record_replay, replay, replay_table
-from psion_ledger.replay.order import Order
 
 __all__ = [
     "REPLAYED_SCHEMA",
     "Attempt",
-    "Order",
     "Replay",
     "Shards",
     "batches",

@@ -14,7 +14,7 @@ from psion_ledger.contracts import Contracts, TokenizedCorpus
 from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log import files
-from psion_ledger.replay.order import Order
+from psion_ledger.orders import derived
 
 CHUNK_POSITIONS = 1 << 16
 HELD_BYTES_MAX = 256 << 20
@@ -104,12 +104,12 @@ def batches(
     contracts: Contracts, attempts: list[Attempt], end_step: int, shards: Shards, pass_id: str
 ) -> Iterator[events.BatchReplayed]:
     """Every batch of the steps [1, end_step), by position, as the contracts give it."""
-    order = Order(contracts)
+    order = derived(contracts)
     batch = contracts.sampling_plan.global_batch_sequences
     steps_a_chunk = max(1, CHUNK_POSITIONS // batch)
     for chunk in range(1, end_step, steps_a_chunk):
         end = min(chunk + steps_a_chunk, end_step)
-        ids = order.sequence_ids((chunk - 1) * batch, (end - 1) * batch).to_pylist()
+        ids = order.sequence_ids((chunk - 1) * batch, (end - 1) * batch).tolist()
         for step in range(chunk, end):
             attempt = _attempt_of(step, attempts, batch)
             parts = attempt.world_size * attempt.micro_steps

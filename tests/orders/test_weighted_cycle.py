@@ -1,22 +1,23 @@
 """The order, written twice: both agree with the committed vectors and with each other, everywhere.
 
-`python -m tests.replay.test_order --write` makes fixtures/order_vectors.json again, by trainer/order.py.
+`python -m tests.orders.test_weighted_cycle --write` makes fixtures/order_vectors.json again, by trainer/order.py.
 """
 
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psion_ledger.contracts import Contracts, PlanFamily
 from psion_ledger.contracts.sampling_policy import SourceFamilyWeight
-from psion_ledger.replay import order as auditors
+from psion_ledger.orders import weighted_cycle as auditors
 from tests.documents import small_contracts
 from trainer import order
 
@@ -38,7 +39,7 @@ def trainers_order(seed: int, families: Families) -> order.Order:
     return order.Order(seed, tuple(order.Family(*family) for family in families))
 
 
-def auditors_order(seed: int, families: Families) -> auditors.Order:
+def auditors_order(seed: int, families: Families) -> auditors.WeightedCycle:
     """From contracts, as the auditor has it."""
     contracts: Contracts = small_contracts()
     policy, plan = contracts.sampling_policy, contracts.sampling_plan
@@ -57,7 +58,7 @@ def auditors_order(seed: int, families: Families) -> auditors.Order:
         for name, _, first, sequences in families
     ]  # fmt: skip
     held_out = [family for family in plan.families if family.split_kind != "train"]
-    return auditors.Order(
+    return auditors.WeightedCycle(
         msgspec.structs.replace(
             contracts,
             sampling_policy=msgspec.structs.replace(policy, source_family_weights=weights),
@@ -79,7 +80,7 @@ def run_of(vector: dict[str, Any]) -> tuple[int, Families]:
 def ids_at(run: tuple[int, Families], positions: list[int]) -> list[int]:
     """One range of the vectorised order for each position."""
     found = auditors_order(*run)
-    return [found.sequence_ids(position, position + 1)[0].as_py() for position in positions]
+    return [int(found.sequence_ids(position, position + 1)[0]) for position in positions]
 
 
 def test_the_vectors_are_of_these_runs() -> None:
@@ -100,7 +101,7 @@ def test_the_auditors_order_has_the_committed_vectors(number: int) -> None:
     """Each position by itself, and the first forty in one range."""
     vector = vectors()[number]
     assert vector["sequence_ids"] == ids_at(run_of(vector), POSITIONS)
-    assert vector["sequence_ids"][:40] == auditors_order(*run_of(vector)).sequence_ids(0, 40).to_pylist()
+    assert vector["sequence_ids"][:40] == auditors_order(*run_of(vector)).sequence_ids(0, 40).tolist()
 
 
 @st.composite
@@ -128,7 +129,7 @@ def test_both_orders_agree(run: tuple[int, Families], data: st.DataObject) -> No
     for first in starts:
         positions = range(first, first + 60)
         expected = [scalar.sequence_at(position)[1] for position in positions]
-        assert expected == vectorised.sequence_ids(first, first + 60).to_pylist()
+        assert expected == vectorised.sequence_ids(first, first + 60).tolist()
 
 
 @settings(deadline=None, database=None, max_examples=10)
@@ -140,9 +141,9 @@ def test_an_order_is_the_same_in_whatever_ranges_it_is_read(
     vectorised = auditors_order(*run)
     parts, at = [], first
     for size in sizes:
-        parts += vectorised.sequence_ids(at, at + size).to_pylist()
+        parts += vectorised.sequence_ids(at, at + size).tolist()
         at += size
-    assert vectorised.sequence_ids(first, at).to_pylist() == parts
+    assert vectorised.sequence_ids(first, at).tolist() == parts
 
 
 KEYS = st.tuples(st.integers(0, 2**64 - 1), st.text(max_size=5), st.integers(0, 2**40))
@@ -153,15 +154,30 @@ KEYS = st.tuples(st.integers(0, 2**64 - 1), st.text(max_size=5), st.integers(0, 
 def test_a_pass_over_a_family_is_a_permutation(count: int, key: tuple[int, str, int]) -> None:
     """Each sequence once, and both write it alike."""
     scalar = [order.permuted(index, count, *key) for index in range(count)]
-    vectorised = auditors.permuted(pa.array(range(count), pa.uint64()), count, auditors.round_keys(*key)).to_pylist()
+    vectorised = auditors.permuted(np.arange(count, dtype=np.uint64), count, auditors.round_keys(*key)).tolist()
     assert (list(range(count)), scalar) == (sorted(scalar), vectorised)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 511, 512, 513, 2**16 - 1, 2**16 + 1, 2**31 + 11, 2**33, 2**61 + 1])
+def test_a_place_goes_where_it_goes_however_many_are_asked(size: int) -> None:
+    """One alone, a few, and as many as make a table of each round pay: as the scalar network says."""
+    drawn = random.Random(size)
+    places = sorted({0, size - 1, *(drawn.randrange(size) for _ in range(1500))})
+    key = (5, "f", 3)
+    scalar = [order.permuted(place, size, *key) for place in places[:40]]
+    keys = auditors.round_keys(*key)
+    many = auditors.permuted(np.array(places, np.uint64), size, keys).tolist()
+    few = auditors.permuted(np.array(places[:40], np.uint64), size, keys).tolist()
+    alone = [int(auditors.permuted(np.array([place], np.uint64), size, keys)[0]) for place in places[:40]]
+    assert (scalar, scalar, scalar) == (many[:40], few, alone)
+    assert (len(set(many)), min(many) >= 0, max(many) < size) == (len(places), True, True)
 
 
 @pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_each_pass_of_a_run_draws_each_sequence_once(number: int) -> None:
     """Ten thousand positions, family by family, cut into passes: whole ones are permutations, and no two are equal."""
     _, families = RUNS[number]
-    ids = auditors_order(*RUNS[number]).sequence_ids(0, 10_000).to_pylist()
+    ids = auditors_order(*RUNS[number]).sequence_ids(0, 10_000).tolist()
     for _, weight, first, sequences in families:
         drawn = [i for i in ids if first <= i < first + sequences]
         assert weight == len(drawn)
