@@ -8,7 +8,6 @@ that a person brings runs on a connection of its own, with every door of it clos
 import re
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import msgspec
@@ -16,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from psion_ledger import catalog, limits
+from psion_ledger import catalog, inventory, limits
 from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log import columns, files, verified
-from psion_ledger.log.frame import first_link
 from psion_ledger.record import LedgerFile, Record
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -44,33 +42,6 @@ SEQUENCE_INDEX_SCHEMA = pa.schema(
         ),
     ]
 )
-_FILES_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()), ("entry", pa.int64()), ("kind", pa.string()), ("stream", pa.string()),
-        ("first_seq", pa.int64()), ("last_seq", pa.int64()), ("bytes_expected", pa.int64()),
-        ("bytes_actual", pa.int64()), ("sha256_expected", pa.string()), ("sha256_actual", pa.string()),
-    ]
-)  # fmt: skip
-_LINKS_SCHEMA = pa.schema(
-    [("number", pa.int64()), ("path", pa.string()), ("expected", pa.string()), ("actual", pa.string())]
-)
-_RANGES_SCHEMA = pa.schema(
-    [
-        ("stream", pa.string()), ("entry", pa.int64()), ("first_seq", pa.int64()), ("last_seq", pa.int64()),
-        ("link_before", pa.string()), ("link_after", pa.string()), ("first_link", pa.string()),
-        ("events", pa.int64()),
-    ]
-)  # fmt: skip
-_TAILS_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()), ("stream", pa.string()), ("first_seq", pa.int64()), ("damaged_seq", pa.int64()),
-        ("durable_through", pa.int64()), ("damage", pa.string()), ("tampered", pa.bool_()),
-    ]
-)  # fmt: skip
-_UNNAMED_SCHEMA = pa.schema(
-    [("path", pa.string()), ("stream", pa.string()), ("first_seq", pa.int64()), ("last_seq", pa.int64())]
-)
-_FAULTS_SCHEMA = pa.schema([("file", pa.string()), ("reason", pa.string())])
 # Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
 TABLE_ROWS_MAX = 20_000
 TABLE_BYTES_MAX = 4 << 20
@@ -78,11 +49,6 @@ TABLE_BYTES_MAX = 4 << 20
 SMALL_ROWS_MAX = 20_000
 SMALL_BYTES_MAX = 1 << 20
 _INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
-
-
-def rows(schema: pa.Schema, values: list[Any]) -> pa.Table:
-    """Structs as an Arrow table: their attributes under the schema's names."""
-    return pa.table([[getattr(v, name) for v in values] for name in schema.names], schema=schema)
 
 
 def tail_table(record: Record, kind: str) -> pa.Table:
@@ -188,82 +154,6 @@ def sequence_index_file(record: Record, source: verified.VerifiedFiles) -> Ledge
     )  # fmt: skip
 
 
-class _Range(msgspec.Struct, frozen=True, kw_only=True):
-    stream: str
-    entry: int | None
-    first_seq: int
-    last_seq: int
-    link_before: str
-    link_after: str
-    first_link: str
-    events: int
-
-
-def _ranges(record: Record) -> list[_Range]:
-    """Every sealed and unsealed range, with the link that its stream must begin with."""
-    nonce = bytes.fromhex(record.claim.nonce)
-    sealed = [
-        _Range(
-            stream=e.stream, entry=e.number, first_seq=e.first_seq, last_seq=e.last_seq, link_before=e.link_before,
-            link_after=e.link_after, first_link=first_link(record.claim.run_id, e.stream, nonce).hex(),
-            events=sum(file.rows for file in e.files),
-        )
-        for e in record.manifest.entries
-        if e.type == "seal"  # A compaction moves no border: the ranges, and their order, stay those that were sealed.
-    ]  # fmt: skip
-    unsealed = [
-        _Range(
-            stream=t.stream, entry=None, first_seq=t.first_seq, last_seq=t.first_seq + t.events - 1,
-            link_before=t.link_before.hex(), link_after=t.link_after.hex(),
-            first_link=first_link(record.claim.run_id, t.stream, nonce).hex(), events=t.events,
-        )
-        for t in record.tails
-        if t.events
-    ]  # fmt: skip
-    return sealed + unsealed
-
-
-class _JournalTail(msgspec.Struct, frozen=True, kw_only=True):
-    path: str
-    stream: str
-    first_seq: int
-    damaged_seq: int | None
-    durable_through: int | None
-    damage: str | None
-    tampered: bool
-
-
-def _journal_tails(record: Record) -> list[_JournalTail]:
-    tails = [(tail, tail.damage) for tail in record.tails]
-    return [
-        _JournalTail(
-            path=tail.path, stream=tail.stream, first_seq=tail.first_seq,
-            damaged_seq=None if damage is None else damage.seq,
-            durable_through=None if damage is None else damage.durable_through,
-            damage=None if damage is None else damage.what,
-            tampered=damage is not None and damage.tampered,
-        )
-        for tail, damage in tails
-    ]  # fmt: skip
-
-
-class _Link(msgspec.Struct, frozen=True, kw_only=True):
-    number: int
-    path: str
-    expected: str
-    actual: str
-
-
-def _links(record: Record) -> list[_Link]:
-    links = [
-        _Link(number=e.number, path=f"manifest/{e.number}.json", expected="holds", actual="holds")
-        for e in record.manifest.entries
-    ]
-    if (broken := record.manifest.broken) is not None:
-        links.append(_Link(number=broken.number, path=broken.path, expected=broken.expected, actual=broken.actual))
-    return links
-
-
 def connect(record: Record, source: verified.VerifiedFiles, index: LedgerFile | None) -> duckdb.DuckDBPyConnection:
     """A connection that holds the event kinds, the sequence index and the integrity relations, but no views yet.
 
@@ -278,14 +168,8 @@ def connect(record: Record, source: verified.VerifiedFiles, index: LedgerFile | 
         con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
     else:
         con.register("sequence_index", _rows(source, [index], SEQUENCE_INDEX_SCHEMA))
-    found = record.files + ([index] if index is not None else [])
-    con.register("ledger_files", rows(_FILES_SCHEMA, found))
-    con.register("manifest_links", rows(_LINKS_SCHEMA, _links(record)))
-    con.register("stream_ranges", rows(_RANGES_SCHEMA, _ranges(record)))
-    con.register("journal_tails", rows(_TAILS_SCHEMA, _journal_tails(record)))
-    con.register("unnamed_segments", rows(_UNNAMED_SCHEMA, record.rolled_back))
-    con.register("attempt_faults", rows(_FAULTS_SCHEMA, record.attempts))
-    con.register("run_identity", pa.table({"run_id": [record.claim.run_id], "nonce": [record.claim.nonce]}))
+    for name, table in inventory.tables(record, index).items():
+        con.register(name, table)
     return con
 
 

@@ -35,12 +35,16 @@ _begun: "list[subprocess.Popen[bytes]]" = []
 def begin() -> None:
     """Start a process before it is known what it will hold: it loads its libraries while the caller loads its own."""
     if not _begun:
-        _begun.append(_spawned())
+        with contextlib.suppress(CannotDecide):  # Whoever asks is told.
+            _begun.append(_spawned())
 
 
 def _spawned() -> "subprocess.Popen[bytes]":
     command = child_command("psion_ledger.answering")
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError as error:
+        raise CannotDecide(f"a query needs a process of its own, and none can be made: {error.strerror}") from error
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

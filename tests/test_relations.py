@@ -39,7 +39,7 @@ def test_a_loss_has_a_unit_and_says_whether_it_is_a_sum(run: Run) -> None:
         ("measurements", "loss_sum_nats"), ("measurements", "loss_sum_nanonats"),
         ("final_split_loss", "loss_nats"), ("final_split_loss", "loss_sum_nats"),
         ("final_split_loss", "loss_sum_nanonats"), ("losses", "loss_nats"), ("losses", "loss_sum_nats"),
-        ("splits", "loss_nats"),
+        ("run_line", "losses"), ("splits", "loss_nats"),
     }  # fmt: skip
 
 

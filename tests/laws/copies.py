@@ -69,7 +69,7 @@ class CopiedRun(Run):
     def __init__(self, copies: Copies, con: duckdb.DuckDBPyConnection) -> None:
         super().__init__(copies.record)
         # As if it had been opened: a connection, without a sequence index to look at, and no fault.
-        self.__dict__.update(_connection=(con, None), faults=[])
+        self.__dict__.update(_connection=con, _index=None, faults=[])
 
     def relate(self, words: object) -> None:
         """Every view is there already."""
