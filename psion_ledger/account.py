@@ -13,11 +13,14 @@ import msgspec
 from psion_ledger.evidence import Sources
 from psion_ledger.findings import LEVELS, LawResult, Level, Skipped, Status
 from psion_ledger.ledger import Run
+from psion_ledger.ordered import LAW
 
-Checked = Literal["bytes", "events_encoded_again", "laws", "receipts", "order_and_content", "checkpoint_files", "head"]
+Checked = Literal[
+    "bytes", "events_encoded_again", "laws", "receipts", "order", "order_and_content", "checkpoint_files", "head"
+]
 Open = Literal[
     "damaged", "vacuous", "skipped", "torn", "unfinished", "not_anchored", "head_covers_less", "tail_not_anchored",
-    "unsealed", "compacted_since", "replay_is_recorded", "order_and_content", "checkpoint_files",
+    "unsealed", "compacted_since", "replay_is_recorded", "order", "order_and_content", "checkpoint_files",
     "events_encoded_again", "losses", "circumstances",
 ]  # fmt: skip
 
@@ -107,6 +110,7 @@ def checked_here(run: Run, judged: Judged) -> list[Point]:
 _CHECKS: dict[str, Checked] = {
     "columns_give_their_links": "events_encoded_again",
     "receipts_rederive": "receipts",
+    LAW: "order",
     "replay_here_agrees": "order_and_content",
     "promoted_files_hold_their_digests": "checkpoint_files",
 }
@@ -190,7 +194,10 @@ def _entries_needed(run: Run, judged: Judged) -> int | None:
 
 
 def _outside(run: Run, judged: Judged, commands: Commands) -> Iterator[Point]:
-    """Evidence that stands outside the ledger, as far as it was not held against it."""
+    """Evidence that was not held against the ledger: an order that cannot be derived, and what stands outside."""
+    if judged.wanted != "intact" and (unknown := judged.skip(LAW)) is not None:
+        blocks = judged.wanted in ("ordered", "replayed")
+        yield Point(code="order", values={"reason": unknown.reason}, blocks=blocks)
     if not judged.replayed_here:
         skip = judged.skip("replay_here_agrees")
         wanted = judged.wanted == "replayed"

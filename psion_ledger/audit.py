@@ -14,11 +14,11 @@ import msgspec
 from psion_ledger import catalog, evidence
 from psion_ledger.account import Commands, Judged, Point, checked_here, not_proven
 from psion_ledger.errors import UsageError
-from psion_ledger.findings import LEVELS, Finding, LawResult, Level, Skipped, Status
+from psion_ledger.findings import LEDGER_LEVEL, LEVELS, Finding, LawResult, Level, Skipped, Status
 from psion_ledger.ledger import Run
 from psion_ledger.witness import Kept
 
-Required = Literal["intact", "accounted", "replayed", "witnessed"]
+Required = Literal["intact", "accounted", "ordered", "replayed", "witnessed"]
 FAMILIES = ("integrity", "binding", "coverage", "replay", "lineage", "stage")
 FINDINGS_SHOWN_MAX = 100
 SCHEMA_VERSION = "psion_ledger.audit.v1"
@@ -127,7 +127,7 @@ def _results(run: Run, selected: list[str], level: Level, sources: evidence.Sour
     damaged = False
     for law in sorted(laws, key=lambda law: LEVELS.index(level_of(law))):
         own = level_of(law)
-        beyond = LEVELS.index(own) > LEVELS.index(level) and sources.corpus is None
+        beyond = LEVELS.index(own) > max(map(LEVELS.index, (level, LEDGER_LEVEL))) and sources.corpus is None
         if damaged and own != "intact":
             skipped = Skipped(code="damaged", reason="the record is damaged: restore it first")
             results.append(_result(law, "skipped", skipped=skipped))
@@ -257,7 +257,9 @@ def _reached(results: list[LawResult], judged: Judged) -> Level | Literal["none"
     ran = not any(r.level == "accounted" and r.skipped is not None and r.skipped.code == "beyond" for r in results)
     if not (judged.finished and ran and holds("accounted")):
         return "intact"
-    return "replayed" if judged.replayed_here else "accounted"
+    if any(r.level == "ordered" and r.status != "held" for r in results):
+        return "accounted"
+    return "replayed" if judged.replayed_here else "ordered"
 
 
 def to_json(found: Audit) -> bytes:

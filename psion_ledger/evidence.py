@@ -21,6 +21,8 @@ from psion_ledger.errors import CannotDecide, ContractRefused, LedgerError
 from psion_ledger.ledger import Run
 from psion_ledger.log import files
 from psion_ledger.log.reread import fault
+from psion_ledger.ordered import SCHEMA as ORDER_SCHEMA
+from psion_ledger.ordered import derived_order
 from psion_ledger.program import Program, advance, recorded_document, stage_events
 from psion_ledger.receipts import verify_receipt
 from psion_ledger.replay import REPLAYED_SCHEMA, declared_corpus_digest, replay_table
@@ -173,10 +175,18 @@ def promoted_files(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     return _table(_FILES, rows)
 
 
+def order_here(run: Run, sources: Sources) -> pa.Table | NotAtHand:
+    """The sequence at each promised position, derived from the contracts alone."""
+    try:
+        return derived_order(run)
+    except (CannotDecide, ContractRefused) as error:
+        return NotAtHand(code="not_derivable", reason=f"no order could be derived: {error}", flag=None)
+
+
 def replay_here(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     """Order and content of every effective batch, re-derived from the contracts and the corpus's shards."""
     if sources.corpus is None:
-        reason = "order and content were not derived again by this audit"
+        reason = "this audit did not derive it again from the corpus"
         return NotAtHand(code="not_asked", reason=reason, flag="--require replayed")
     if not sources.corpus.is_dir():
         flag = None if sources.corpus_given else "--require replayed --corpus DIR"
@@ -218,12 +228,13 @@ RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | NotAtHand]] = {
     "receipt_checks": receipt_checks,
     "stage_refusals": stage_refusals,
     "promoted_files": promoted_files,
+    "derived_order": order_here,
     "replay_here": replay_here,
     "kept_heads": kept_heads,
     "reread_entries": reread_entries,
 }
 SCHEMAS = {
     "derived_digests": _DIGESTS, "contract_checks": _CHECKS, "receipt_checks": _FOUND, "stage_refusals": _REFUSALS,
-    "promoted_files": _FILES, "replay_here": REPLAYED_SCHEMA,
+    "promoted_files": _FILES, "derived_order": ORDER_SCHEMA, "replay_here": REPLAYED_SCHEMA,
     "kept_heads": _KEPT, "reread_entries": _REREAD,
 }  # fmt: skip

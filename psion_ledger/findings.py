@@ -4,9 +4,11 @@ from typing import Literal
 
 import msgspec
 
-Level = Literal["intact", "accounted", "replayed"]
+Level = Literal["intact", "accounted", "ordered", "replayed"]
 Status = Literal["held", "violated", "vacuous", "not_applicable", "skipped"]
-LEVELS: tuple[Level, ...] = ("intact", "accounted", "replayed")
+LEVELS: tuple[Level, ...] = ("intact", "accounted", "ordered", "replayed")
+# The ledger and its contracts alone decide up to here; what lies beyond needs the corpus.
+LEDGER_LEVEL: Level = "ordered"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 class Required(StrEnum):
     intact = "intact"
     accounted = "accounted"
+    ordered = "ordered"
     replayed = "replayed"
     witnessed = "witnessed"
 

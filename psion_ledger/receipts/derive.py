@@ -9,6 +9,7 @@ from psion_ledger.contracts.stage_config import ObjectiveConfig
 from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
+from psion_ledger.ordered import is_followed
 from psion_ledger.receipts import digests, templates
 from psion_ledger.receipts.documents import (
     SCHEMA_VERSION,
@@ -47,6 +48,7 @@ def _derived(run: Run) -> PretrainStageReceipt:
         raise CannotDecide(f"run {run.run_id}: no stage config is declared, so there is no receipt to derive")
     row: Row = found[0]
     _require(run, row)
+    row["exact_replay_observed"] = row["exact_replay_observed"] and is_followed(run)
     replay = _replay(row)
     lineage = _lineage(run, row)
     receipt = PretrainStageReceipt(

@@ -10,10 +10,10 @@ import msgspec
 import pyarrow as pa
 
 from psion_ledger import catalog, events, log
-from psion_ledger.contracts import check_contracts
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
 from psion_ledger.log import columns
+from psion_ledger.ordered import contracts_that_hold
 from psion_ledger.record import read
 from psion_ledger.replay.batches import Attempt, Shards, batches, declared_corpus_digest
 
@@ -31,20 +31,16 @@ REPLAYED_SCHEMA = pa.schema([columns.schema("batch_replayed").field(name) for na
 
 
 def _derived(run: Run, corpus: Path, pass_id: str) -> list[events.BatchReplayed]:
-    if broken := check_contracts(run.contracts):
-        raise CannotDecide(
-            f"run {run.run_id}: its contracts do not hold, so no order follows from them: {broken[0].pointer}: "
-            f"{broken[0].code}: expected {broken[0].expected}, found {broken[0].actual}"
-        )
+    contracts = contracts_that_hold(run)
     run.relate(["attempts", "progress", "promised_steps"])
     found = run.con.sql("select cut_step, world_size, micro_steps from attempts order by attempt").fetchall()
     attempts = [Attempt(cut_step=cut, world_size=world, micro_steps=micro) for cut, world, micro in found]
     row = run.first("select coalesce(max(step), 0) from promised_steps")
     if not attempts or row is None or row[0] == 0:
         raise CannotDecide(f"run {run.run_id}: no step is completed yet, so there is nothing to replay")
-    shards = Shards(run.contracts, corpus)
+    shards = Shards(contracts, corpus)
     try:
-        return list(batches(run.contracts, attempts, int(row[0]) + 1, shards, pass_id))
+        return list(batches(contracts, attempts, int(row[0]) + 1, shards, pass_id))
     finally:
         shards.close()
 

@@ -27,6 +27,7 @@ CHECKED: dict[Checked, Callable[[Values], str]] = {
     "events_encoded_again": lambda v: f"The events of {v['examined']:,} entries, encoded again, give the sealed links.",
     "laws": lambda v: f"The laws: {v['held']:,} of {v['laws']:,} hold ({v['ran']:,} were run).",
     "receipts": lambda v: f"The receipts: {v['examined']:,} derived again from the record, equal field for field.",
+    "order": lambda v: f"The order: {v['examined']:,} positions hold the sequences that the contracts put there.",
     "order_and_content": lambda v: (
         f"Order and content: {v['examined']:,} batches derived again from the contracts and the corpus, equal."
     ),
@@ -50,9 +51,10 @@ OPEN: dict[Open, Callable[[Values], str]] = {
     "unsealed": lambda v: "Events that are not sealed yet: no head covers them.",
     "compacted_since": lambda v: "Segments that were compacted after the kept head was signed.",
     "replay_is_recorded": lambda v: (
-        f"Order and content: the run recorded {v['passes']:,} exact replays of its own; this audit did none."
+        f"The content of the batches: the run recorded {v['passes']:,} exact replays of its own; this audit did none."
     ),
-    "order_and_content": lambda v: f"Order and content of the batches{_because(v)}.",
+    "order": lambda v: f"The order of the batches{_because(v)}.",
+    "order_and_content": lambda v: f"The content of the batches{_because(v)}.",
     "checkpoint_files": lambda v: f"The promoted checkpoint's files{_because(v)}.",
     "events_encoded_again": lambda v: "That the sealed columns are the very events that were chained.",
     "losses": lambda v: "Losses, gradient norms and weights: they are the run's word until steps are executed again.",

@@ -28,6 +28,8 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "drawn_batches": (set(), "fields of batch_replayed"),
     "family_consumption": (set(), "sums over fields of batch_replayed"),
     "held_out_sequences": (set(), "keys and digests of the index: index_covers_the_plan counts them"),
+    "derived_order": (set(), "typed in ordered.py"),
+    "drawn_sequences": (set(), "fields of batch_replayed"),
     "journal_tails": (set(), "typed in relations.py, where what is not damaged is not tampered with"),
     "kept_heads": (set(), "typed in evidence.py"),
     "ledger_files": ({"sha256_actual"}, "typed in record.py"),
