@@ -59,7 +59,8 @@ PROMISES = (
         says="What was consumed is the order that the corpus's replay contract gives, batch by batch, whatever the "
         "world size and the restarts; whole dry passes have repeated it.",
         laws=(
-            "positions_tile", "steps_are_dense", "family_draws_match_the_plan", "draws_come_from_their_family",
+            "positions_tile", "batches_follow_the_order", "steps_are_dense", "family_draws_match_the_plan",
+            "draws_come_from_their_family",
             "sequences_once_per_pass", "verification_agrees_with_training", "verifications_count_themselves",
             "replay_was_exact", "replay_here_agrees",
         ),

@@ -22,7 +22,7 @@ def test_audit_of_a_replayed_run_passes_and_says_by_whom() -> None:
     assert "PASS   level replayed (here), " in done.stdout
 
 
-def test_audit_without_artifacts_is_accounted_and_says_what_is_not_at_hand(tmp_path: Path) -> None:
+def test_audit_without_artifacts_is_ordered_and_says_what_is_not_at_hand(tmp_path: Path) -> None:
     """Somebody gets the ledger alone, read-only, on another path."""
     copy = tmp_path / "elsewhere"
     shutil.copytree(FIXTURE_LEDGER, copy)
@@ -33,8 +33,8 @@ def test_audit_without_artifacts_is_accounted_and_says_what_is_not_at_hand(tmp_p
         path.chmod(0o700)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1].split()[1:5] == ["PASS", "level", "accounted,", str(len(list(catalog.laws())) - 6)]
-    assert lines[-2].startswith("PASS  level accounted, ")
+    assert lines[1].split()[1:5] == ["PASS", "level", "ordered,", str(len(list(catalog.laws())) - 6)]
+    assert lines[-2].startswith("PASS  level ordered, ")
     # Artifacts were given and are not there: they are not asked for again.
     assert not any("--artifacts DIR" in line for line in lines)
 

@@ -150,7 +150,7 @@ def test_the_last_verdict_stands_beside_its_run(ledger: Path) -> None:
     assert psion(*words).returncode == 0
     line = the_line(ledger)
     assert line.verdict is not None
-    assert (line.verdict.verdict, line.verdict.level, line.verdict.head) == ("PASS", "accounted", line.head)
+    assert (line.verdict.verdict, line.verdict.level, line.verdict.head) == ("PASS", "ordered", line.head)
     assert 0 <= time.time_ns() - line.verdict.at_ns < 600e9
 
 
@@ -162,7 +162,7 @@ def test_a_verdict_about_less_says_of_how_much(ledger: Path) -> None:
         pass
     log.seal_run(ledger / FIXTURE)
     done = psion("runs", "--ledger", ledger)
-    assert "PASS accounted, of 4 of 5 entries, " in done.stdout
+    assert "PASS ordered, of 4 of 5 entries, " in done.stdout
 
 
 def test_another_run_of_the_name_has_no_verdict(ledger: Path) -> None:

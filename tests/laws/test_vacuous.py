@@ -15,6 +15,7 @@ from tests.ledgers import RANK0, RUN_ID, beginning, opened, write_ledger
 
 # What must be empty with a law's population: else what is left over has no counterpart, which is a violation.
 WITH_IT: dict[str, tuple[str, ...]] = {
+    "batches_follow_the_order": ("drawn_sequences",),
     "consumed_sources_are_capped": ("source_consumption",),
     "every_split_family_is_reported": ("final_split_loss",),
     "family_draws_match_the_plan": ("family_sequences",),
