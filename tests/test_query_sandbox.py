@@ -223,8 +223,13 @@ def test_a_query_that_takes_too_long_is_stopped(run: Run, query: str) -> None:
 
 @pytest.mark.parametrize("query", [
     "select list(range) from range(100_000_000)",
-    "select a.range from range(40_000_000) as a order by hash(a.range) limit 39_000_000",
-    "select range from range(100_000_000)",
+    *(
+        pytest.param(query, marks=pytest.mark.slow)
+        for query in (
+            "select a.range from range(40_000_000) as a order by hash(a.range) limit 39_000_000",
+            "select range from range(100_000_000)",
+        )
+    ),
     "select repeat('x', 700_000_000)",
 ])  # fmt: skip
 def test_a_query_that_takes_too_much_memory_is_stopped(

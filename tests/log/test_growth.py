@@ -110,7 +110,10 @@ def rows(newer: Path, ledger: Path, sql: str, table_rows_max: int = 20_000) -> s
     return asked(newer, "-c", SCANS, ledger, FIXTURE, table_rows_max, sql).strip()
 
 
-@pytest.mark.parametrize("table_rows_max", [20_000, -1], ids=["tables", "scans"])
+@pytest.mark.parametrize(
+    "table_rows_max",
+    [pytest.param(20_000, id="tables"), pytest.param(-1, id="scans", marks=pytest.mark.slow)],
+)
 def test_a_field_that_an_old_event_lacks_has_its_default(newer: Path, ledger: Path, table_rows_max: int) -> None:
     """In every event of every kind that grew, whether its files are read into memory or scanned."""
     everything = rows(newer, ledger, COUNTS, table_rows_max)
@@ -157,6 +160,7 @@ def test_old_segments_are_compacted_as_they_are(newer: Path, ledger: Path) -> No
     assert psion("fsck", FIXTURE, "--deep", "--ledger", ledger).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_old_journal_is_read_and_sealed_by_a_newer_version(newer: Path, ledger: Path) -> None:
     """Its segments have the columns of the version that wrote it, or its links would not come out."""
     run = ledger / FIXTURE
