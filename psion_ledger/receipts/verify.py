@@ -13,6 +13,7 @@ from psion_ledger.errors import CannotDecide
 from psion_ledger.events import ReceiptRecorded
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer, manifest
+from psion_ledger.ordered import is_followed
 from psion_ledger.receipts.derive import derive_receipt
 from psion_ledger.receipts.documents import SCHEMA_VERSION, PretrainStageReceipt
 from psion_ledger.receipts.templates import DERIVATION_VERSION
@@ -52,6 +53,12 @@ def record_receipt(run_folder: Path, writer: Writer) -> ReceiptRecorded:
     basis = len(read(run_folder).manifest.entries)
     with Run(read(run_folder, as_of=basis)) as run:
         receipt = derive_receipt(run)
+        if not is_followed(run):
+            how = run.command(f"psion-ledger audit {run.run_id}")
+            raise CannotDecide(
+                f"run {run.run_id}: no receipt: its batches do not follow the order of its contracts, or that cannot "
+                f"be derived: `{how}` says which"
+            )
         if not receipt.replay_receipt.exact_replay_observed:
             how = run.command(f"psion-ledger replay {run.run_id} --record")
             raise CannotDecide(f"run {run.run_id}: no receipt without an exact replay, and none that differs: `{how}`")

@@ -9,6 +9,7 @@ from psion_ledger.audit import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.digest import sha256
+from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.record import read
@@ -136,6 +137,8 @@ def test_an_order_that_is_not_known_is_not_assumed_to_be_ours(tmp_path: Path, co
     with Run(read(write_ledger(tmp_path, script, strict=False))) as run:
         found, asked = audit(run), audit(run, require="ordered")
         replay = derive_receipt(run).replay_receipt
+    with pytest.raises(CannotDecide, match="follow the order of its contracts"):
+        write_ledger(tmp_path / "strict", script)
     (law,) = (law for law in found.laws if law.name == "batches_follow_the_order")
     assert (law.status, law.skipped and law.skipped.code, found.level) == ("skipped", "not_derivable", "intact")
     assert ("order" in found.unproven, "order" in asked.unproven, asked.verdict == "PASS") == (False, True, False)
