@@ -171,6 +171,11 @@ def _read_journals(folder: Path, claimed: claim.Claim, chain: manifest.Chain) ->
             yield tail
 
 
+def _text(name: str) -> str:
+    """A name of a file as text: any byte that is none is spelled out."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _tail(
     folder: Path,
     claimed: claim.Claim,
@@ -180,17 +185,17 @@ def _tail(
     identity: Identity | None,
 ) -> Tail | None:
     """The events of a journal that is not sealed. A journal is sealed whole or not at all."""
-    name = path.relative_to(folder).as_posix()
+    name, stream = _text(path.relative_to(folder).as_posix()), _text(path.parent.name)
     # Asked before the bytes are read: a writer that dies in between leaves no less than was read.
     live = live_holder(path) is not None
     scan = Scan.of(path, claimed, name, following_seq)
     if last is not None and last.last_seq >= scan.header.first_seq:
         return None
-    decoded = decode(scan, path.parent.name, identity)
+    decoded = decode(scan, stream, identity)
     # A live writer may not have finished the frame that was read.
     damage = None if scan.damage is None or (live and not scan.damage.tampered) else scan.damage
     return Tail(
-        path=name, stream=path.parent.name, first_seq=scan.header.first_seq, events=len(decoded.links),
+        path=name, stream=stream, first_seq=scan.header.first_seq, events=len(decoded.links),
         link_before=scan.header.link_before, link_after=scan.link, opened=decoded.opened, identity=decoded.identity,
         tables=decoded.tables, damage=damage,
     )  # fmt: skip

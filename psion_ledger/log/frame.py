@@ -174,7 +174,9 @@ class Scan:
         beginning = cls(files.read_beginning(path, HEADER_BYTES_MAX), name, following_seq)
         if (whose := foreign(beginning.header, claimed, path.parent.name)) is None:
             return cls(read_journal(path), name, following_seq)
-        beginning._refuse(whose)
+        # Without an event it says nothing.
+        if len(beginning._data) > beginning.end:
+            beginning._refuse(whose)
         return beginning
 
     def _refuse(self, why: str) -> None:

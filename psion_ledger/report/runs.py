@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from psion_ledger.escape import brief
 from psion_ledger.listing import Line, Verdict
 
 NAMES = ("run", "state", "started", "model", "steps", "tokens", "final loss (nats)", "last verdict", "as of")
@@ -28,15 +29,16 @@ def _values(line: Line) -> dict[str, Any]:
 
 def rows(lines: Sequence[Line]) -> list[list[Any]]:
     """A row a run, under `NAMES`."""
+    return [[brief(cell) if isinstance(cell, str) else cell for cell in _row(line)] for line in lines]
+
+
+def _row(line: Line) -> list[Any]:
     return [
-        [
-            line.run, line.state if line.problem is None else f"{line.state}: {line.problem}",
-            _minute(line.started_at_ns), line.model_id,
-            None if line.steps is None else f"{line.steps}/{line.horizon_steps or '?'}", line.tokens,
-            ", ".join(f"{loss.split_name} {_nats(loss.loss_nats)}" for loss in line.losses) or None,
-            None if line.verdict is None else _verdict(line.verdict, line), _minute(line.as_of_ns),
-        ]
-        for line in lines
+        line.run, line.state if line.problem is None else f"{line.state}: {line.problem}",
+        _minute(line.started_at_ns), line.model_id,
+        None if line.steps is None else f"{line.steps}/{line.horizon_steps or '?'}", line.tokens,
+        ", ".join(f"{loss.split_name} {_nats(loss.loss_nats)}" for loss in line.losses) or None,
+        None if line.verdict is None else _verdict(line.verdict, line), _minute(line.as_of_ns),
     ]  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Place:
         run = (RUN_ID, "--ledger", self.ledger)
         kept = ("--expect-head", self.kept, "--key", self.public)
         known: dict[str, tuple[object, ...]] = {
-            "runs": (0, False, "runs", "--ledger", self.ledger), "show": (0, True, "show", *run),
+            "runs": (0, True, "runs", "--ledger", self.ledger), "show": (0, True, "show", *run),
             "audit": (1, True, "audit", *run, "--deep", *kept), "replay": (3, True, "replay", *run, "--corpus", EVIL),
             "fsck": (1, True, "fsck", *run, "--key", self.public), "laws": (0, False, "laws"),
             "check": (1, True, "prove", "check", self.proof, "--key", self.public, "--expect-run", EVIL),
