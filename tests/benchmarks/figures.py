@@ -1,8 +1,10 @@
 """What the benchmarks share: the events that they log, the clock, and the table that they print."""
 
+import argparse
 import os
 import platform
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -74,6 +76,15 @@ def _file_system(folder: Path) -> str:
     above = {str(path) for path in (folder.resolve(), *folder.resolve().parents)}
     found = [line.split() for line in mounts.read_text(encoding="utf-8").splitlines()]
     return max((len(at), -place, kind) for place, (_, at, kind, *_) in enumerate(found) if at in above)[2]
+
+
+def report(description: str, figures: Callable[[Path], list[Figure]]) -> None:
+    """A benchmark as a command: the machine, then the table, of what is measured in a folder that may be named."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
+    folder = parser.parse_args().folder
+    print(machine(folder), end="\n\n")
+    print(figures_table(figures(folder)))
 
 
 def opened() -> events.StreamOpened:

@@ -17,7 +17,6 @@ Every batch event has eight sequence ids and a digest, and the tokens of two or 
   times that compress better than a trainer's, so the paced ones are measured too.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -32,7 +31,7 @@ import pyarrow.parquet as pq
 
 from psion_ledger import events, log
 from psion_ledger.log.segment import seal_run
-from tests.benchmarks.figures import Figure, batches, figures_table, machine, new_writer, steps, taken_s
+from tests.benchmarks.figures import Figure, batches, new_writer, report, steps, taken_s
 
 CHUNK_EVENTS = 100
 PACE_S = 0.001
@@ -160,11 +159,7 @@ def figures(folder: Path, sizes: Sizes) -> list[Figure]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What the log costs.")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
-    folder = parser.parse_args().folder
-    print(machine(folder), end="\n\n")
-    print(figures_table(figures(folder, Sizes())))
+    report("What the log costs.", lambda folder: figures(folder, Sizes()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 - **at once**: so many processes that close a stream each at the same moment, and seal; how many entries there are then.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import msgspec
 from psion_ledger import log
 from psion_ledger.log import canonical, manifest
 from psion_ledger.log.segment import seal_run
-from tests.benchmarks.figures import Figure, batches, figures_table, machine, opened
+from tests.benchmarks.figures import Figure, batches, opened, report
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS = 10
@@ -140,11 +139,7 @@ def figures(folder: Path, sizes: Sizes) -> list[Figure]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What sealing costs by the number of streams and entries.")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
-    folder = parser.parse_args().folder
-    print(machine(folder), end="\n\n")
-    print(figures_table(figures(folder, Sizes())))
+    report("What sealing costs by the number of streams and entries.", lambda folder: figures(folder, Sizes()))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.benchmarks import ledger, peers
+from tests.benchmarks import ledger, peers, sealing
 
 
 def test_the_logs_benchmark_gives_every_row(tmp_path: Path) -> None:
@@ -28,6 +28,23 @@ def test_the_logs_benchmark_gives_every_row(tmp_path: Path) -> None:
     ]
     assert {len(figure.rounds) for figure in found} == {2}
     assert all(number > 0 for figure in found for number in figure.rounds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sealings_benchmark_gives_every_row(tmp_path: Path) -> None:
+    """Every stream of those that close at once has its entry; nothing is left behind."""
+    found = sealing.figures(tmp_path, sealing.Sizes(rounds=2, streams=(2, 3), entries=(0, 5), processes=3))
+    assert [(figure.what, len(figure.rounds)) for figure in found] == [
+        ("seal of 2 streams", 2),
+        ("seal of 3 streams", 2),
+        ("reading the manifest, behind 0 entries", 2),
+        ("seal of 50 streams behind 0 entries", 2),
+        ("reading the manifest, behind 5 entries", 2),
+        ("seal of 50 streams behind 5 entries", 2),
+        ("3 processes that close at once", 1),
+        ("entries that they left", 1),
+    ]
+    assert found[-1].rounds == [3]
     assert list(tmp_path.iterdir()) == []
 
 

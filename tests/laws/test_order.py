@@ -145,9 +145,9 @@ def test_an_order_that_is_not_known_is_not_assumed_to_be_ours(tmp_path: Path, co
     assert (replay.successful_replays, replay.exact_replay_observed) == (2, False)
 
 
-def nth_of(script: Script, role: str) -> int:
+def nth_of(script: Script, role: events.ContractRole) -> int:
     declared = [event for _, event in script if isinstance(event, events.ContractDeclared)]
-    return [event.contract_role for event in declared].index(role)  # type: ignore[arg-type]
+    return [event.contract_role for event in declared].index(role)
 
 
 def test_the_level_of_an_honest_run_is_ordered(tmp_path: Path, contracts: Contracts) -> None:
