@@ -43,6 +43,17 @@ def decode_receipt(text: str | bytes) -> PretrainStageReceipt:
     return decode_struct(PretrainStageReceipt, SCHEMA_VERSION, "receipt", text)
 
 
+def _not_exact(run: Run) -> CannotDecide:
+    if not is_followed(run):
+        how = run.command(f"psion-ledger audit {run.run_id}")
+        return CannotDecide(
+            f"run {run.run_id}: no receipt: its batches do not follow the order of its contracts, or that cannot "
+            f"be derived: `{how}` says which"
+        )
+    how = run.command(f"psion-ledger replay {run.run_id} --record")
+    return CannotDecide(f"run {run.run_id}: no receipt without an exact replay, and none that differs: `{how}`")
+
+
 def record_receipt(run_folder: Path, writer: Writer) -> ReceiptRecorded:
     """Derive the receipt from the sealed entries alone, record it through `writer`, and return what was recorded.
 
@@ -53,15 +64,8 @@ def record_receipt(run_folder: Path, writer: Writer) -> ReceiptRecorded:
     basis = len(read(run_folder).manifest.entries)
     with Run(read(run_folder, as_of=basis)) as run:
         receipt = derive_receipt(run)
-        if not is_followed(run):
-            how = run.command(f"psion-ledger audit {run.run_id}")
-            raise CannotDecide(
-                f"run {run.run_id}: no receipt: its batches do not follow the order of its contracts, or that cannot "
-                f"be derived: `{how}` says which"
-            )
         if not receipt.replay_receipt.exact_replay_observed:
-            how = run.command(f"psion-ledger replay {run.run_id} --record")
-            raise CannotDecide(f"run {run.run_id}: no receipt without an exact replay, and none that differs: `{how}`")
+            raise _not_exact(run)
         document = encode_document(receipt)
         head = run.record.manifest.head()
     event = ReceiptRecorded(
