@@ -1,6 +1,6 @@
 """psion-ledger: an event-sourced audit engine for language-model pretraining. The map, in the order of the imports:
 
-    record   errors  escape  inputs  digest  events  contracts/  orders/  log/  heads/  limits  what happened, once
+    record   errors  escape  inputs  digest  events  contracts/  log/  orders/  heads/  completion  limits  once
     derive   record  catalog  inventory  relations  sandbox  ledger  answering  ordered  receipts/  by SQL
     audit    program  replay/  witness  fsck/  evidence  findings  account  audit         whether it holds, as findings
     show     settings  duckdb_file  listing  report/  cli/  pages      for people and machines

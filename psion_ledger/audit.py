@@ -16,6 +16,7 @@ from psion_ledger.account import Commands, Judged, Point, checked_here, not_prov
 from psion_ledger.errors import UsageError
 from psion_ledger.findings import LEDGER_LEVEL, LEVELS, Finding, LawResult, Level, Skipped, Status
 from psion_ledger.ledger import Run
+from psion_ledger.ordered import LAW as ORDER_LAW
 from psion_ledger.witness import Kept
 
 Required = Literal["intact", "accounted", "ordered", "replayed", "witnessed"]
@@ -257,7 +258,7 @@ def _reached(results: list[LawResult], judged: Judged) -> Level | Literal["none"
     ran = not any(r.level == "accounted" and r.skipped is not None and r.skipped.code == "beyond" for r in results)
     if not (judged.finished and ran and holds("accounted")):
         return "intact"
-    if any(r.level == "ordered" and r.status != "held" for r in results):
+    if judged.status(ORDER_LAW) != "held" or not holds("ordered"):
         return "accounted"
     return "replayed" if judged.replayed_here else "ordered"
 

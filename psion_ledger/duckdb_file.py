@@ -13,7 +13,15 @@ from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
 from psion_ledger.log import columns
 
-_TABLES = ("sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "run_identity")
+_TABLES = (
+    "sequence_index",
+    "ledger_files",
+    "manifest_links",
+    "stream_ranges",
+    "journal_tails",
+    "run_identity",
+    "attempt_claims",
+)
 
 
 def write_catalog(run: Run, scratch: Path, path: Path) -> None:

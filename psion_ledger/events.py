@@ -34,7 +34,12 @@ ContractRole = Literal[
     "sampling_policy",
     "sampling_plan",
     "sequence_index",
+    "document_index",
+    "order_files",
+    "base_checkpoint",
 ]
+StreamRole = Literal["train", "verify", "complete"]
+FileRole = Literal["weights", "optimizer", "rng", "cursor", "other"]
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True, gc=False):
@@ -47,11 +52,6 @@ class StreamEnd(_Part, frozen=True, kw_only=True):
     stream: Name
     last_seq: Count
     chain_head: Digest
-
-
-class Seed(_Part, frozen=True, kw_only=True):
-    name: Name
-    value: Count
 
 
 class Version(_Part, frozen=True, kw_only=True):
@@ -82,12 +82,13 @@ class FamilyTokens(_Part, frozen=True, kw_only=True):
     tokens: Count
 
 
-class FileDigest(_Part, frozen=True, kw_only=True):
-    """A file of a checkpoint; `path` is relative to the run's artifacts folder."""
+class CheckpointFile(_Part, frozen=True, kw_only=True):
+    """A file of a checkpoint, and what it holds; `path` is relative to the run's artifacts folder."""
 
     path: Name
     bytes: Count
     sha256: Digest
+    role: FileRole
 
 
 class StreamOpened(
@@ -99,14 +100,19 @@ class StreamOpened(
     gc=False,
     tag="stream_opened",
 ):
-    """seq 0 of each stream. `previous` pins every stream of the attempt before, sorted by stream."""
+    """seq 0 of each stream. `attempt_sha256` is that of its `attempts/<n>.json`.
 
-    role: Literal["train", "verify"]
+    `previous` pins where other streams ended, sorted by stream: rank 0 pins every stream of the attempt before, another
+    rank its own predecessor, a completion stream all that it rests on.
+    """
+
+    role: StreamRole
     attempt: Ordinal
     rank: Count
     host: str
     pid: Count
     code_version: str
+    attempt_sha256: Digest
     previous: Annotated[list[StreamEnd], _Limited]
 
 
@@ -119,18 +125,10 @@ class RunStarted(
     gc=False,
     tag="run_started",
 ):
-    """The run's fixed circumstances. `isa` is the widest vector extension in use, such as `AVX512`."""
+    """Settings that no contract holds, and the command that goes on with the run: shown, never executed."""
 
-    world_size: Ordinal
-    seeds: Annotated[list[Seed], _Limited]
-    horizon_steps: Ordinal
-    git_commit: str | None
-    git_dirty: bool | None
-    versions: Annotated[list[Version], _Limited]
-    isa: str
-    threads_per_process: Ordinal
-    devices: Annotated[list[Device], _Limited]
     settings: Annotated[list[Setting], _Limited]
+    resume_command: str | None
 
 
 class ContractDeclared(
@@ -142,13 +140,15 @@ class ContractDeclared(
     gc=False,
     tag="contract_declared",
 ):
-    """A promise. `document` is the exact JSON; the sequence index has `path` instead, inside the run's folder."""
+    """A promise: `document` is its exact JSON, and `sha256` that of its bytes.
+
+    Of an index or of order files it is a list of parts, files in the run's folder.
+    """
 
     contract_role: ContractRole
     schema_version: Name
     sha256: Digest
-    document: str | None
-    path: str | None
+    document: str
 
 
 class StageStarted(
@@ -219,17 +219,26 @@ class AttemptStarted(
     gc=False,
     tag="attempt_started",
 ):
-    """One start of training; its number is its stream's.
+    """One start of training and its circumstances; its number is its stream's.
 
-    `cursor_position` is the first position to be consumed; the cut is the step resumed from.
+    `cursor_position` is the first position to be consumed; the cut is the step resumed from. `world_size` counts
+    data-parallel ranks. `isa` is the widest vector extension in use, such as `AVX512`. `deterministic`: the trainer
+    claims that it repeats bit for bit.
     """
 
+    launch_id: str | None
     checkpoint_id: str | None
     cut_step: Count
     cursor_position: Count
     world_size: Ordinal
-    micro_steps: Ordinal
     data_workers: Count
+    git_commit: str | None
+    git_dirty: bool | None
+    versions: Annotated[list[Version], _Limited]
+    isa: str | None
+    threads_per_process: Ordinal | None
+    devices: Annotated[list[Device], _Limited]
+    deterministic: bool
 
 
 class BatchReplayed(
@@ -241,16 +250,23 @@ class BatchReplayed(
     gc=False,
     tag="batch_replayed",
 ):
-    """One rank's micro batch as consumed. `token_sha256` is over the token ids as little-endian uint32, row by row."""
+    """One rank's micro batch as consumed: sequences at `first_position`, and every `stride`th position from there.
+
+    A sequence is known by its id, or by a sha256 of its tokens where data has no ids. `token_sha256` is over the token
+    ids of the unpadded rows, one after another, as little-endian uint32. `target_tokens` are those with a loss.
+    """
 
     pass_id: Name
     step: Count
     micro_step: Count
-    first_position: Count
-    end_position: Count
+    first_position: Count | None
+    stride: Ordinal
+    sequences: Count
     sequence_ids: Annotated[list[Count], _Limited]
+    sequence_sha256s: Annotated[list[Digest], _Limited]
     family_tokens: Annotated[list[FamilyTokens], _Limited]
     tokens: Count
+    target_tokens: Count
     token_sha256: Digest
 
 
@@ -263,16 +279,19 @@ class BatchSkipped(
     gc=False,
     tag="batch_skipped",
 ):
-    """A batch that was drawn but not trained on, with the same identity, and why."""
+    """A batch that was drawn but not trained on, with the same identity, before `step`, and why."""
 
     pass_id: Name
     step: Count
     micro_step: Count
-    first_position: Count
-    end_position: Count
+    first_position: Count | None
+    stride: Ordinal
+    sequences: Count
     sequence_ids: Annotated[list[Count], _Limited]
+    sequence_sha256s: Annotated[list[Digest], _Limited]
     family_tokens: Annotated[list[FamilyTokens], _Limited]
     tokens: Count
+    target_tokens: Count
     token_sha256: Digest
     reason: Name
 
@@ -286,20 +305,25 @@ class StepCompleted(
     gc=False,
     tag="step_completed",
 ):
-    """`loss_sum_nats` is this rank's sum, `loss_nats` the global mean: global sum / `loss_divisor_tokens`.
+    """`loss_sum_nats` is this rank's sum over `target_tokens`, `loss_divisor` the global one that the trainer used,
+    `loss_nats` the global mean if the trainer reports one. `updated` is false where the optimizer refused the step.
 
     `trace_sha256` covers the bits of the loss, of the gradient norm, and the state of the random generators.
+    `trainer_step` is the trainer's own number of the step.
     """
 
     pass_id: Name
     step: Ordinal
-    loss_sum_nats: float
-    loss_divisor_tokens: Count
-    loss_nats: float
-    grad_norm: float
-    learning_rate: float
+    loss_sum_nats: float | None
+    target_tokens: Count
+    loss_divisor: float | None
+    loss_nats: float | None
+    grad_norm: float | None
+    learning_rate: float | None
     step_ms: float
-    trace_sha256: Digest
+    updated: bool
+    trace_sha256: Digest | None
+    trainer_step: Count | None
 
 
 class SplitLossMeasured(
@@ -313,21 +337,26 @@ class SplitLossMeasured(
 ):
     """One family of one split, measured once in one evaluation. Never label-smoothed.
 
-    `loss_sum_nats` is over `target_tokens`; `loss_sum_nanonats` is the same as an exact integer, rounded per
-    sequence and then summed (null when a loss is not finite). `token_sha256` is over the token ids measured.
+    Measured were the sequences `first_sequence_id`, and every `stride`th from there below `end_sequence_id`; of a set
+    that is not declared, `sequences_sha256` is over their ids as little-endian uint64. `checkpoint_id` names what was
+    loaded to be measured. `loss_sum_nanonats` is an exact integer, rounded per sequence and then summed: 0 where
+    `is_finite` is false. `token_sha256` is over the tokens as little-endian uint32.
     """
 
     evaluation_id: Name
     step: Count
+    checkpoint_id: str | None
+    evaluation_set: Name
     split_name: Name
-    split_kind: SplitKind
     source_family_id: Name
-    source_ids: Annotated[list[Name], _Limited]
-    loss_sum_nats: float
-    loss_sum_nanonats: Integer | None
+    sequences: Count
+    first_sequence_id: Count | None
+    end_sequence_id: Count | None
+    stride: Ordinal
+    sequences_sha256: Digest | None
+    loss_sum_nanonats: Integer
+    is_finite: bool
     target_tokens: Count
-    first_sequence_id: Count
-    end_sequence_id: Count
     token_sha256: Digest
 
 
@@ -340,18 +369,17 @@ class CheckpointWritten(
     gc=False,
     tag="checkpoint_written",
 ):
-    """Emitted only after the bytes are durable. The root checkpoint, at step 0, has no parent."""
+    """Emitted only after the bytes are durable. The root checkpoint, at step 0, has no parent.
+
+    Its object digest is the sha256 of its one weights file, else of the list of them (`sha256  path` lines by path).
+    """
 
     checkpoint_id: Name
     checkpoint_family: Name
     step: Count
     parent_checkpoint_id: str | None
-    files: Annotated[list[FileDigest], _Limited]
-    weights_sha256: Digest
-    optimizer_sha256: Digest
-    rng_sha256: Digest
+    files: Annotated[list[CheckpointFile], _Limited]
     tensor_layout_digest: Digest
-    model_descriptor_digest: Digest
     cursor_position: Count
     writer_node_id: Name
     started_at_ns: Count
@@ -367,11 +395,10 @@ class CheckpointLoaded(
     gc=False,
     tag="checkpoint_loaded",
 ):
-    """`weights_sha256` is the digest of the weights file as read."""
+    """`object_sha256` is the digest of the weights as read."""
 
     checkpoint_id: Name
-    weights_sha256: Digest
-    cursor_position: Count
+    object_sha256: Digest
 
 
 class CheckpointRemoved(
@@ -396,11 +423,15 @@ class CheckpointPromoted(
     gc=False,
     tag="checkpoint_promoted",
 ):
-    """`weights_sha256` is the digest of the weights file as read at promotion."""
+    """The run's result, why it is, and the evaluation that this rests on. `object_sha256` is the digest of the weights
+    as read at promotion; `criterion_split` the split whose loss decided."""
 
     checkpoint_id: Name
     label: Name
-    weights_sha256: Digest
+    object_sha256: Digest
+    criterion: Literal["last", "lowest_loss", "stated"]
+    criterion_split: str | None
+    evaluation_id: str | None
 
 
 class VerificationStarted(
@@ -419,7 +450,7 @@ class VerificationStarted(
     first_step: Ordinal
     end_step: Ordinal
     sample_bps: Annotated[int, Meta(ge=1, le=10_000)]
-    corpus_digest: Digest
+    corpus_digest: Digest | None
 
 
 class VerificationCompleted(
@@ -475,6 +506,21 @@ class GapRecorded(
     reason: Name
 
 
+class StreamEnded(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    array_like=True,
+    gc=False,
+    tag="stream_ended",
+):
+    """The last event of a train stream that was not killed: how training ended there, and after which step."""
+
+    outcome: Literal["completed", "stopped", "failed"]
+    last_step: Count
+
+
 class RunFinished(
     Struct,
     frozen=True,
@@ -484,16 +530,17 @@ class RunFinished(
     gc=False,
     tag="run_finished",
 ):
-    """The last event of each train stream of the last attempt."""
+    """The end of the run, in a completion stream alone; `reason` says why it ended early."""
 
-    outcome: Literal["completed", "stopped", "failed"]
+    outcome: Literal["completed", "ended_early"]
+    reason: str | None
 
 
 Event = (
     StreamOpened | RunStarted | ContractDeclared | StageStarted | StageCompleted | StageAdvanced | AttemptStarted
     | BatchReplayed | BatchSkipped | StepCompleted | SplitLossMeasured | CheckpointWritten | CheckpointLoaded
     | CheckpointRemoved | CheckpointPromoted | VerificationStarted | VerificationCompleted | ReceiptRecorded
-    | GapRecorded | RunFinished
+    | GapRecorded | StreamEnded | RunFinished
 )  # fmt: skip
 
 KINDS: dict[str, type[Struct]] = {
@@ -502,7 +549,7 @@ KINDS: dict[str, type[Struct]] = {
         StreamOpened, RunStarted, ContractDeclared, StageStarted, StageCompleted, StageAdvanced, AttemptStarted,
         BatchReplayed, BatchSkipped, StepCompleted, SplitLossMeasured, CheckpointWritten, CheckpointLoaded,
         CheckpointRemoved, CheckpointPromoted, VerificationStarted, VerificationCompleted, ReceiptRecorded,
-        GapRecorded, RunFinished,
+        GapRecorded, StreamEnded, RunFinished,
     )
 }  # fmt: skip
 
@@ -510,10 +557,10 @@ KINDS: dict[str, type[Struct]] = {
 # re-encoded to its old bytes. A row is only ever added.
 FIELD_COUNTS: dict[int, dict[str, int]] = {
     1: {
-        "stream_opened": 7, "run_started": 10, "contract_declared": 5, "stage_started": 6, "stage_completed": 6,
-        "stage_advanced": 8, "attempt_started": 6, "batch_replayed": 9, "batch_skipped": 10, "step_completed": 9,
-        "split_loss_measured": 12, "checkpoint_written": 14, "checkpoint_loaded": 3, "checkpoint_removed": 2,
-        "checkpoint_promoted": 3, "verification_started": 6, "verification_completed": 4, "receipt_recorded": 6,
-        "gap_recorded": 4, "run_finished": 1,
+        "stream_opened": 8, "run_started": 2, "contract_declared": 4, "stage_started": 6, "stage_completed": 6,
+        "stage_advanced": 8, "attempt_started": 13, "batch_replayed": 12, "batch_skipped": 13, "step_completed": 12,
+        "split_loss_measured": 15, "checkpoint_written": 10, "checkpoint_loaded": 2, "checkpoint_removed": 2,
+        "checkpoint_promoted": 6, "verification_started": 6, "verification_completed": 4, "receipt_recorded": 6,
+        "gap_recorded": 4, "stream_ended": 2, "run_finished": 2,
     },
 }  # fmt: skip

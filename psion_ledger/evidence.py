@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from psion_ledger.contracts import (
     DOCUMENTS,
-    check_contracts,
     decode_document,
     model_descriptor_digest,
     tokenizer_binding_digest,
 )
 from psion_ledger.errors import CannotDecide, ContractRefused, LedgerError
 from psion_ledger.ledger import Run
-from psion_ledger.log import files
+from psion_ledger.log import contract_files, files
 from psion_ledger.log.reread import fault
 from psion_ledger.ordered import SCHEMA as ORDER_SCHEMA
 from psion_ledger.ordered import derived_order
+from psion_ledger.orders import check_contracts
 from psion_ledger.program import Program, advance, recorded_document, stage_events
 from psion_ledger.receipts import verify_receipt
 from psion_ledger.replay import REPLAYED_SCHEMA, declared_corpus_digest, replay_table
@@ -90,32 +90,36 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
     """Every rule of the contracts that does not hold; while one is missing, only what each says by itself."""
     rows: list[dict[str, Any]] = []
     documents = {role: text for role, text in run.contracts_text.items() if role in DOCUMENTS}
-    for role, text in documents.items():
+    for name, text in documents.items():
         try:
-            decode_document(next(known for known in DOCUMENTS if known == role), text)
+            decode_document(next(known for known in DOCUMENTS if known == name), text)
         except ContractRefused as error:
             rows.append(
                 {
-                    "role": role,
+                    "role": name,
                     "code": "Malformed",
-                    "pointer": f"{role}#",
+                    "pointer": f"{name}#",
                     "expected": "its schema",
                     "actual": str(error),
                 }
             )
     if not rows and len(documents) == len(DOCUMENTS):
         rows = [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
-    rows += [
-        {
-            "role": role,
-            "code": "Malformed",
-            "pointer": f"{role}#",
-            "expected": "a path and no document",
-            "actual": "one",
-        }
-        for role in run.contracts_text
-        if role not in DOCUMENTS
-    ]
+    for role, text in run.contracts_text.items():
+        if role in DOCUMENTS:
+            continue
+        try:
+            contract_files.parts_of(role, text)
+        except ContractRefused as error:
+            rows.append(
+                {
+                    "role": role,
+                    "code": "Malformed",
+                    "pointer": f"{role}#",
+                    "expected": "its files",
+                    "actual": str(error),
+                }
+            )
     return _table(_CHECKS, rows)
 
 

@@ -34,6 +34,7 @@ _TAILS_SCHEMA = pa.schema(
 _UNNAMED_SCHEMA = pa.schema(
     [("path", pa.string()), ("stream", pa.string()), ("first_seq", pa.int64()), ("last_seq", pa.int64())]
 )
+_CLAIMS_SCHEMA = pa.schema([("attempt", pa.int64()), ("file", pa.string()), ("sha256", pa.string())])
 _FAULTS_SCHEMA = pa.schema([("file", pa.string()), ("reason", pa.string())])
 
 
@@ -118,15 +119,15 @@ def _links(record: Record) -> list[_Link]:
     return links
 
 
-def tables(record: Record, index: LedgerFile | None) -> dict[str, pa.Table]:
+def tables(record: Record, contract_files: list[LedgerFile]) -> dict[str, pa.Table]:
     """By the names that the laws of integrity know them by."""
-    found = record.files + ([index] if index is not None else [])
     return {
-        "ledger_files": _rows(_FILES_SCHEMA, found),
+        "ledger_files": _rows(_FILES_SCHEMA, record.files + contract_files),
         "manifest_links": _rows(_LINKS_SCHEMA, _links(record)),
         "stream_ranges": _rows(_RANGES_SCHEMA, _ranges(record)),
         "journal_tails": _rows(_TAILS_SCHEMA, _journal_tails(record)),
         "unnamed_segments": _rows(_UNNAMED_SCHEMA, record.rolled_back),
+        "attempt_claims": _rows(_CLAIMS_SCHEMA, record.claims),
         "attempt_faults": _rows(_FAULTS_SCHEMA, record.attempts),
         "run_identity": pa.table({"run_id": [record.claim.run_id], "nonce": [record.claim.nonce]}),
     }

@@ -50,17 +50,17 @@ class Run:
         return words if str(folder) == "ledger" else f"{words} --ledger {shlex.quote(str(folder))}"
 
     @functools.cached_property
-    def _index(self) -> LedgerFile | None:
-        """The sequence index as a file of the record."""
+    def _contract_parts(self) -> list[LedgerFile]:
+        """The files of contracts, such as the sequence index, as files of the record."""
         if not self.despite_damage:
             self.record.require_whole()
         with self.reading():
-            return relations.sequence_index_file(self.record, self._source)
+            return relations.contract_parts(self.record, self._source)
 
     @functools.cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         with self.reading():
-            return relations.connect(self.record, self._source, self._index)
+            return relations.connect(self.record, self._source, self._contract_parts)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -71,21 +71,20 @@ class Run:
     @property
     def is_small(self) -> bool:
         """Whether the views over it are made once, as tables."""
-        return relations.is_small(self.record, self._index)
+        return relations.is_small(self.record, self._contract_parts)
 
     @functools.cached_property
     def faults(self) -> list[Fault]:
         """Why no answer can rest on this record; none when its bytes are those that were written. A record that has a
-        fault by itself is not asked for the sequence index that its contracts name, unless despite its damage."""
+        fault by itself is not asked for the files that its contracts name, unless despite its damage."""
         if not self.despite_damage and (found := self.record.faults):
             return found
-        index = self._index
-        if index is None or index.holds:
-            return self.record.faults
-        actual = "it is missing" if index.sha256_actual is None else f"found {index.sha256_actual}"
-        return [
-            *self.record.faults, Fault(file=index.path, reason=f"expected sha256 {index.sha256_expected}, {actual}")
-        ]  # fmt: skip
+        found = list(self.record.faults)
+        for part in self._contract_parts:
+            if not part.holds:
+                actual = "it is missing" if part.sha256_actual is None else f"found {part.sha256_actual}"
+                found.append(Fault(file=part.path, reason=f"expected sha256 {part.sha256_expected}, {actual}"))
+        return found
 
     def require_whole(self) -> None:
         """Raise Damaged, naming the first file, when an answer could not rest on the record. A file that was seen to

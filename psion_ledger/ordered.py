@@ -3,9 +3,12 @@
 import pyarrow as pa
 
 from psion_ledger import catalog, orders
-from psion_ledger.contracts import Contracts, check_contracts
-from psion_ledger.errors import CannotDecide, ContractRefused
+from psion_ledger.contracts import Contracts
+from psion_ledger.digest import sha256
+from psion_ledger.errors import CannotDecide, ContractRefused, Damaged
 from psion_ledger.ledger import Run
+from psion_ledger.log import contract_files, files
+from psion_ledger.orders.materialised import Materialised
 
 LAW = "batches_follow_the_order"
 SCHEMA = pa.schema(
@@ -15,7 +18,7 @@ SCHEMA = pa.schema(
 
 def contracts_that_hold(run: Run) -> Contracts:
     """The contracts, if they keep their rules: else nothing follows from them. Raises CannotDecide, ContractRefused."""
-    if broken := check_contracts(run.contracts):
+    if broken := orders.check_contracts(run.contracts):
         raise CannotDecide(
             f"run {run.run_id}: its contracts do not hold, so no order follows from them: {broken[0].pointer}: "
             f"{broken[0].code}: expected {broken[0].expected}, found {broken[0].actual}"
@@ -23,14 +26,37 @@ def contracts_that_hold(run: Run) -> Contracts:
     return run.contracts
 
 
+def order_of(run: Run) -> orders.Order:
+    """The order that the run's contracts give, or their files. Raises CannotDecide, ContractRefused, Damaged."""
+    contracts = contracts_that_hold(run)
+    if contracts.sampling_plan.order.kind != "materialised":
+        return orders.derived(contracts)
+    if (listed := run.contracts_text.get("order_files")) is None:
+        raise CannotDecide(f"run {run.run_id}: its order is in files, and none are declared")
+    folder = run.record.folder
+
+    def read(part: contract_files.Part) -> bytes:
+        try:
+            data = files.read_regular(folder / part.path, contract_files.PART_BYTES_MAX)
+        except FileNotFoundError:
+            raise Damaged(folder, part.path, "it is missing") from None
+        if (found := sha256(data).hex()) != part.sha256:
+            raise Damaged(folder, part.path, f"expected sha256 {part.sha256}, found {found}")
+        return data
+
+    return Materialised(contracts, contract_files.parts_of("order_files", listed), read)
+
+
 def derived_order(run: Run) -> pa.Table:
     """The sequence (id) at each promised position. Raises CannotDecide where the contracts give no order."""
-    order = orders.derived(contracts_that_hold(run))
+    order = order_of(run)
     run.relate(["promised_positions"])
     row = run.first("select count(*) from promised_positions")
     assert row is not None, "an aggregate has one row"
-    positions = pa.array(range(int(row[0])), pa.int64())
-    return pa.table([positions, pa.array(order.sequence_ids(0, len(positions)))], schema=SCHEMA)
+    # What stands beyond the last file has no place in the order: a law says so.
+    promised = min(int(row[0]), order.positions) if isinstance(order, Materialised) else int(row[0])
+    positions = pa.array(range(promised), pa.int64())
+    return pa.table([positions, pa.array(order.sequence_ids(0, promised))], schema=SCHEMA)
 
 
 def is_followed(run: Run) -> bool:

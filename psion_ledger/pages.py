@@ -40,18 +40,19 @@ PROMISES = (
         says="Next-token prediction, tied by digest to the model, its tokenizer and the dataset.",
         laws=(
             "objective_is_bound", "stage_binds_its_model", "losses_are_finite", "loss_divisors_are_target_tokens",
-            "ranks_agree_on_the_loss",
+            "ranks_agree_on_the_loss", "mean_losses_are_sums_over_divisors", "targets_are_counted",
         ),
     ),
     Promise(
         title="Reporting per source family",
         says="Every source family of every split is reported, with shares that are counted and losses that are "
-        "measured on the promoted weights; held-out text is never trained on.",
+        "measured on the promoted weights; what evaluations measure is never trained on.",
         laws=(
             "every_split_family_is_reported", "shares_total_ten_thousand", "consumed_tokens_are_the_sequences",
             "batches_count_their_tokens", "family_shares_are_within_caps", "source_shares_are_within_caps",
-            "consumed_sources_are_capped", "code_share_is_within_policy", "held_out_content_is_isolated",
+            "consumed_sources_are_capped", "code_share_is_within_policy", "evaluation_content_is_isolated",
             "documents_stay_in_one_split", "evaluations_measure_declared_sets", "measurements_are_declared",
+            "evaluation_tokens_stay_the_same",
         ),
     ),
     Promise(
@@ -59,10 +60,10 @@ PROMISES = (
         says="What was consumed is the order that the corpus's replay contract gives, batch by batch, whatever the "
         "world size and the restarts; whole dry passes have repeated it.",
         laws=(
-            "positions_tile", "batches_follow_the_order", "steps_are_dense", "family_draws_match_the_plan",
-            "draws_come_from_their_family",
-            "sequences_once_per_pass", "verification_agrees_with_training", "verifications_count_themselves",
-            "replay_was_exact", "replay_here_agrees",
+            "batches_take_their_positions", "skips_take_their_positions", "planned_skips_are_taken",
+            "batches_draw_train_sequences", "batches_follow_the_order", "order_repeats_as_declared", "steps_are_dense",
+            "verification_agrees_with_training", "verifications_count_themselves", "replay_was_exact",
+            "replay_here_agrees",
         ),
     ),
     Promise(
@@ -73,7 +74,8 @@ PROMISES = (
             "one_root_checkpoint", "checkpoint_parents_are_earlier", "checkpoint_ids_are_unique",
             "checkpoints_share_the_family", "checkpoints_bind_the_descriptor",
             "checkpoints_stand_at_their_cursor", "attempts_resume_from_written_checkpoints",
-            "promotion_names_a_written_checkpoint", "promoted_files_hold_their_digests",
+            "promotion_names_a_written_checkpoint",
+            "promotion_rests_on_its_evaluation", "promoted_files_hold_their_digests",
         ),
     ),
     Promise(

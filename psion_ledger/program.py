@@ -17,6 +17,7 @@ from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError, StageRefused
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
+from psion_ledger.log.names import completion_number
 from psion_ledger.receipts import digests, templates
 from psion_ledger.receipts.verify import decode_receipt, verify_receipt
 from psion_ledger.record import read
@@ -220,10 +221,12 @@ def stage_events(run: Run) -> list[tuple[str, int, StageEvent]]:
     """The run's stage events as (stream, seq, event), in order."""
     found = []
     for kind in _STAGE_KINDS:
-        table = run.con.sql(f"select * from {kind} where role = 'train'").to_arrow_table().to_pylist()
+        table = run.con.sql(f"select * from {kind} where role <> 'verify'").to_arrow_table().to_pylist()
         for row in table:
             event: Any = events.KINDS[kind](**{name: row[name] for name in events.KINDS[kind].__struct_fields__})
-            found.append(((row["attempt"], row["rank"], row["seq"]), row["stream"], row["seq"], event))
+            # Completion streams come behind all training.
+            place = (completion_number(row["stream"]) or 0, row["attempt"], row["rank"], row["seq"])
+            found.append((place, row["stream"], row["seq"], event))
     return [(stream, seq, event) for _, stream, seq, event in sorted(found, key=lambda item: item[0])]
 
 

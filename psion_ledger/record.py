@@ -70,6 +70,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     torn: bool = False
 
 
+class AttemptClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """The claim of an attempt that holds, and the sha256 (hex) of its file."""
+
+    attempt: int
+    file: str
+    sha256: str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it is on disk. `as_of` limits it to the first entries of the manifest, without a tail. `rolled_back`
     are the segments of entries that were taken away."""
@@ -80,6 +88,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     files: list[LedgerFile]
     tails: list[Tail]
     attempts: list[Fault]
+    claims: list[AttemptClaim]
     rolled_back: list[unnamed.Unnamed]
     as_of: int | None
 
@@ -117,9 +126,10 @@ def read(folder: Path, as_of: int | None = None) -> Record:
     if as_of is not None and len(known.entries) < as_of:
         raise Unreadable(f"run {folder.name}: as of {as_of} entries; the manifest holds {len(known.entries)}")
     tails = list(_continuing(claimed, found_tails, known))
+    faults, claims = _attempts(folder, claimed, known, tails)
     return Record(
         folder=folder, claim=claimed, manifest=known, files=found, tails=tails,
-        attempts=list(_attempts(folder, claimed, known, tails)), rolled_back=rolled_back, as_of=as_of,
+        attempts=faults, claims=claims, rolled_back=rolled_back, as_of=as_of,
     )  # fmt: skip
 
 
@@ -223,18 +233,24 @@ def _continuing(claimed: claim.Claim, tails: list[Tail], known: manifest.Manifes
         yield tail
 
 
-def _attempts(folder: Path, claimed: claim.Claim, known: manifest.Manifest, tails: list[Tail]) -> Iterator[Fault]:
-    """The claim of each attempt whose first rank has opened its stream."""
-    sealed = {entry.attempt for entry in known.entries if entry.role == "train" and entry.rank == 0}
-    opened = (tail.opened for tail in tails if tail.opened is not None)
-    unsealed = {event.attempt for event in opened if (event.role, event.rank) == ("train", 0)}
+def _attempts(
+    folder: Path, claimed: claim.Claim, known: manifest.Manifest, tails: list[Tail]
+) -> tuple[list[Fault], list[AttemptClaim]]:
+    """The claim of each attempt that has a stream: those that are not there, and those that hold."""
+    sealed = {entry.attempt for entry in known.entries}
+    unsealed = {tail.opened.attempt for tail in tails if tail.opened is not None}
+    faults, claims = list[Fault](), list[AttemptClaim]()
     for number in sorted(sealed | unsealed):
+        name = f"attempts/{number}.json"
         try:
-            claim.read_attempt(folder, number, claimed)
+            _, sha256 = claim.read_attempt(folder, number, claimed)
         except Inaccessible:
             raise
         except CannotDecide as error:
-            yield Fault(file=f"attempts/{number}.json", reason=str(error))
+            faults.append(Fault(file=name, reason=str(error)))
+        else:
+            claims.append(AttemptClaim(attempt=number, file=name, sha256=sha256.hex()))
+    return faults, claims
 
 
 def _check(folder: Path, entry: manifest.Entry, file: manifest.SegmentFile, through_seq: int | None) -> LedgerFile:

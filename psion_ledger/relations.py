@@ -8,6 +8,7 @@ that a person brings runs on a connection of its own, with every door of it clos
 import re
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, get_args
 
 import duckdb
 import msgspec
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from psion_ledger import catalog, inventory, limits
+from psion_ledger.errors import ContractRefused
 from psion_ledger.events import EVENTS_VERSION, KINDS
-from psion_ledger.log import columns, files, verified
+from psion_ledger.log import columns, contract_files, files, verified
 from psion_ledger.record import LedgerFile, Record
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -34,10 +36,19 @@ SEQUENCE_INDEX_SCHEMA = pa.schema(
         pa.field("split_name", pa.string(), nullable=False),
         pa.field("source_family_id", pa.string(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),
-        pa.field("token_sha256", pa.binary(32), nullable=False),
+        pa.field("token_sha256", pa.binary(32)),
         pa.field(
             "documents",
-            pa.list_(pa.struct([("source_id", pa.string()), ("document_id", pa.string()), ("tokens", pa.int32())])),
+            pa.list_(
+                pa.struct(
+                    [
+                        ("source_id", pa.string()),
+                        ("document_id", pa.string()),
+                        ("first_token", pa.int64()),
+                        ("tokens", pa.int32()),
+                    ]
+                )
+            ),
             nullable=False,
         ),
     ]
@@ -48,7 +59,6 @@ TABLE_BYTES_MAX = 4 << 20
 # Of a whole record: what views make of so much, positions of batches above all, fits in memory with ease.
 SMALL_ROWS_MAX = 20_000
 SMALL_BYTES_MAX = 1 << 20
-_INDEX_PATH = re.compile(r"contracts/sequence_index-[0-9a-f]{16}\.parquet")
 
 
 def tail_table(record: Record, kind: str) -> pa.Table:
@@ -131,30 +141,37 @@ def _relate_kind(con: duckdb.DuckDBPyConnection, source: verified.VerifiedFiles,
     relation.create_view(kind)
 
 
-def sequence_index_file(record: Record, source: verified.VerifiedFiles) -> LedgerFile | None:
-    """The sequence index that the contracts name, hashed like any file of the record."""
+def contract_parts(record: Record, source: verified.VerifiedFiles) -> list[LedgerFile]:
+    """The files of the contracts that have any, hashed like any file of the record. A list of files that none of ours
+    is has none: a law of the contracts says so."""
     tables, datasets = _parts(source, record, "contract_declared")
-    names = ["attempt", "rank", "seq", "stream", "contract_role", "path", "sha256"]
+    names = ["attempt", "rank", "seq", "stream", "contract_role", "document"]
     parts = [*(table.select(names) for table in tables), *(dataset.to_table(columns=names) for dataset, _ in datasets)]
-    named = [
-        row
-        for row in pa.concat_tables(parts).to_pylist()
-        if row["contract_role"] == "sequence_index" and row["path"] is not None
-    ]
-    if not named:
-        return None
-    first = min(named, key=itemgetter("attempt", "rank", "seq"))
-    path = first["path"]
-    safe = _INDEX_PATH.fullmatch(path) is not None
-    bytes_actual, sha256_actual = files.measure(record.folder, path) if safe else (None, None)
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(pa.concat_tables(parts).to_pylist(), key=itemgetter("attempt", "rank", "seq")):
+        first.setdefault(row["contract_role"], row)
+    found = list[LedgerFile]()
+    for role in get_args(contract_files.FileContract):
+        if (row := first.get(role)) is None:
+            continue
+        try:
+            listed = contract_files.parts_of(role, row["document"])
+        except ContractRefused:
+            continue
+        found += [_contract_file(record, role, row, part) for part in listed]
+    return found
+
+
+def _contract_file(record: Record, role: str, row: dict[str, Any], part: contract_files.Part) -> LedgerFile:
+    bytes_actual, sha256_actual = files.measure(record.folder, part.path, part.bytes)
     return LedgerFile(
-        path=path, entry=None, kind="sequence_index", stream=first["stream"], first_seq=first["seq"],
-        last_seq=first["seq"], rows=0, events_version=EVENTS_VERSION, bytes_expected=None, bytes_actual=bytes_actual,
-        sha256_expected=first["sha256"].hex(), sha256_actual=sha256_actual,
+        path=part.path, entry=None, kind=role, stream=row["stream"], first_seq=row["seq"], last_seq=row["seq"],
+        rows=part.rows, events_version=EVENTS_VERSION, bytes_expected=part.bytes, bytes_actual=bytes_actual,
+        sha256_expected=part.sha256, sha256_actual=sha256_actual,
     )  # fmt: skip
 
 
-def connect(record: Record, source: verified.VerifiedFiles, index: LedgerFile | None) -> duckdb.DuckDBPyConnection:
+def connect(record: Record, source: verified.VerifiedFiles, parts: list[LedgerFile]) -> duckdb.DuckDBPyConnection:
     """A connection that holds the event kinds, the sequence index and the integrity relations, but no views yet.
 
     Raises Damaged, Unreadable or LimitHit for a file that is not to be decoded.
@@ -164,18 +181,19 @@ def connect(record: Record, source: verified.VerifiedFiles, index: LedgerFile | 
     con.execute(f"set memory_limit = '{limits.memory_bytes_max() * 6 // 10} B'")
     for kind in KINDS:
         _relate_kind(con, source, record, kind)
-    if index is None or not index.holds:
-        con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
+    index = [part for part in parts if part.kind == "sequence_index"]
+    if index and all(part.holds for part in index):
+        con.register("sequence_index", _rows(source, index, SEQUENCE_INDEX_SCHEMA))
     else:
-        con.register("sequence_index", _rows(source, [index], SEQUENCE_INDEX_SCHEMA))
-    for name, table in inventory.tables(record, index).items():
+        con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
+    for name, table in inventory.tables(record, parts).items():
         con.register(name, table)
     return con
 
 
-def is_small(record: Record, index: LedgerFile | None) -> bool:
+def is_small(record: Record, parts: list[LedgerFile]) -> bool:
     """Whether the views over a record are made once, as tables."""
-    found = [*record.files, *([] if index is None else [index])]
+    found = [*record.files, *parts]
     rows_total = sum(file.rows for file in found) + sum(tail.events for tail in record.tails)
     return rows_total <= SMALL_ROWS_MAX and sum(file.bytes_actual or 0 for file in found) <= SMALL_BYTES_MAX
 

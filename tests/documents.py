@@ -22,6 +22,14 @@ from psion_ledger.contracts import (
     model_descriptor_digest,
     tokenizer_binding_digest,
 )
+from psion_ledger.contracts.sampling_plan import (
+    BatchRule,
+    BatchSize,
+    Cadence,
+    Passes,
+    PlanOrder,
+    RankRule,
+)
 from psion_ledger.contracts.sampling_policy import (
     ContentClassShare,
     RegressionThreshold,
@@ -228,9 +236,8 @@ def small_plan(
     *,
     horizon_steps: int = 4,
     global_batch_sequences: int = 8,
-    micro_steps: int = 2,
+    micro_batch_sequences: int = 4,
     sampler_seed: int = 7,
-    sequence_index_sha256: str = "0" * 64,
 ) -> SamplingPlan:
     families, sets, first = [], [], 0
     for (split, family), sequences in SIZES.items():
@@ -250,10 +257,10 @@ def small_plan(
             EvaluationSet(
                 evaluation_set="train_probe" if split == "train" else split,
                 split_name=split,
-                split_kind=split,
                 source_family_id=family,
                 first_sequence_id=first,
-                end_sequence_id=first + EVALUATED_SEQUENCES,
+                end_sequence_id=first + (EVALUATED_SEQUENCES - 1) * 2 + 1,
+                stride=2,
                 sequences=EVALUATED_SEQUENCES,
             )
         )
@@ -261,17 +268,27 @@ def small_plan(
     return SamplingPlan(
         schema_version="psion_ledger.sampling_plan.v1",
         dataset_identity="small-corpus@1",
-        sampler_name="psion_ledger_weighted_feistel",
-        sampler_version="v1",
-        sampler_seed=sampler_seed,
+        families=families,
+        order=PlanOrder(
+            kind="derived", name="psion.weighted_cycle", version="1", seed=sampler_seed, may_repeat="anything"
+        ),
+        unit="sequence",
         sequence_tokens=SEQUENCE_TOKENS,
         token_dtype="uint16",
-        global_batch_sequences=global_batch_sequences,
-        micro_steps=micro_steps,
+        targets="all_but_first",
+        passes=Passes(end="spans"),
+        batch=BatchRule(
+            schedule=[BatchSize(first_step=1, sequences=global_batch_sequences)],
+            micro_batch_sequences=micro_batch_sequences,
+        ),
+        ranks=RankRule(layout="rank_major", take="contiguous"),
         horizon_steps=horizon_steps,
-        families=families,
         evaluation_sets=sets,
-        sequence_index_sha256=sequence_index_sha256,
+        evaluations=Cadence(every_steps=2, at_start=True, at_end=True),
+        checkpoints=Cadence(every_steps=2, at_start=True, at_end=True),
+        loss_divisor="target_tokens",
+        norm_is_global=True,
+        rate_is_global=True,
     )
 
 
@@ -307,9 +324,8 @@ def small_contracts(
     run_id: str = "run-small",
     horizon_steps: int = 4,
     global_batch_sequences: int = 8,
-    micro_steps: int = 2,
+    micro_batch_sequences: int = 4,
     sampler_seed: int = 7,
-    sequence_index_sha256: str = "0" * 64,
     **overrides: Document,
 ) -> Contracts:
     """A valid set: two train families, their validation, one held-out family; 100 sequences of 32 tokens.
@@ -326,9 +342,8 @@ def small_contracts(
         sampling_plan=small_plan(
             horizon_steps=horizon_steps,
             global_batch_sequences=global_batch_sequences,
-            micro_steps=micro_steps,
+            micro_batch_sequences=micro_batch_sequences,
             sampler_seed=sampler_seed,
-            sequence_index_sha256=sequence_index_sha256,
         ),
     )
     return msgspec.structs.replace(contracts, **overrides)

@@ -7,15 +7,17 @@ A script is a list of (stream, step): an event to emit on that stream, or a func
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger import events, log
-from psion_ledger.contracts import Contracts, PlanFamily, model_descriptor_digest
+from psion_ledger.contracts import Contracts, PlanFamily
+from psion_ledger.completion import finish_run
 from psion_ledger.contracts.codec import encode_document
+from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError
 from psion_ledger.orders import Order, derived
@@ -27,6 +29,7 @@ from tests.documents import SEQUENCE_TOKENS, SOURCES, changed, small_contracts
 
 RUN_ID = "run-small"
 RANK0 = "t0001.r00000"
+COMPLETION = "c.1"
 FAMILY = "train.psion.decoder"
 ROLES: tuple[events.ContractRole, ...] = (
     "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
@@ -80,6 +83,7 @@ def _document(split: str, family: str, sequence_id: int) -> dict[str, Any]:
     return {
         "source_id": sources[sequence_id // 4 % len(sources)],
         "document_id": f"{split}/{family}/{sequence_id // 4}",
+        "first_token": sequence_id % 4 * SEQUENCE_TOKENS,
         "tokens": SEQUENCE_TOKENS,
     }
 
@@ -90,23 +94,30 @@ def index_bytes(rows: list[dict[str, Any]]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def real_contracts(rows: list[dict[str, Any]] | None = None, **sizes: Any) -> Contracts:
-    """`small_contracts` whose shard digests and index digest are those of the files that go with them."""
+def index_parts(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:
+    """The index in two files, as a larger one would be."""
+    half = len(rows) // 2
+    return [(index_bytes(part), len(part)) for part in (rows[:half], rows[half:]) if part]
+
+
+def real_contracts(**sizes: Any) -> Contracts:
+    """`small_contracts` whose shard digests are those of the files that go with them."""
     contracts = small_contracts(run_id=RUN_ID, **sizes)
     digests: dict[str, object] = {}
     for place, shard in enumerate(contracts.tokenized_corpus.shards):
         family = next(f for f in contracts.sampling_plan.families if shard.shard_id in f.shard_ids)
         digests[f"/shards/{place}/shard_digest"] = f"sha256:{sha256(shard_bytes(family)).hex()}"
-    index = index_bytes(index_rows(contracts) if rows is None else rows)
-    return msgspec.structs.replace(
-        contracts,
-        tokenized_corpus=changed(contracts.tokenized_corpus, digests),
-        sampling_plan=changed(contracts.sampling_plan, {"/sequence_index_sha256": sha256(index).hex()}),
-    )
+    return msgspec.structs.replace(contracts, tokenized_corpus=changed(contracts.tokenized_corpus, digests))
+
+
+# `write_ledger` puts the digest of the attempt's claim in its place.
+UNCLAIMED = b"\0" * 32
 
 
 def opened(attempt: int = 1, rank: int = 0, **values: Any) -> events.StreamOpened:
-    known: dict[str, Any] = {"role": "train", "host": "node-a", "pid": 1, "code_version": "0", "previous": []}
+    known: dict[str, Any] = {
+        "role": "train", "host": "node-a", "pid": 1, "code_version": "0", "previous": [], "attempt_sha256": UNCLAIMED,
+    }  # fmt: skip
     return events.StreamOpened(attempt=attempt, rank=rank, **(known | values))
 
 
@@ -115,7 +126,7 @@ def declared(contracts: Contracts) -> list[events.Event]:
     return [
         events.ContractDeclared(
             contract_role=role, schema_version=getattr(contracts, role).schema_version, sha256=sha256(text.encode()),
-            document=text, path=None,
+            document=text,
         )
         for role, text in texts.items()
     ]  # fmt: skip
@@ -143,42 +154,51 @@ def _ids(order: Order, first: int, end: int) -> tuple[int, ...]:
     return _IDS[key]
 
 
-def batch(contracts: Contracts, step: int, world: int, micro: int, part: int, **changes: Any) -> events.BatchReplayed:
-    size = contracts.sampling_plan.global_batch_sequences
-    each = size // (world * micro)
-    first = (step - 1) * size + part * each
-    ids = list(_ids(order_of(contracts), first, first + each))
+def batch(
+    contracts: Contracts, step: int, world: int, rank: int, micro_step: int, **changes: Any
+) -> events.BatchReplayed:
+    """What a rank takes in a micro step, as the plan deals it."""
+    plan = contracts.sampling_plan
+    dealt = cells(plan, positions_of(plan, step), world)
+    return batch_of(contracts, step, next(c for c in dealt if (c.rank, c.micro_step) == (rank, micro_step)), **changes)
+
+
+def batch_of(contracts: Contracts, step: int, cell: Cell, **changes: Any) -> events.BatchReplayed:
+    own = cell.positions
+    ids = list(_ids(order_of(contracts), own.start, own[-1] + 1))[:: own.step]
     families = {
         f.source_family_id: sum(f.first_sequence_id <= i < f.end_sequence_id for i in ids) * SEQUENCE_TOKENS
-        for f in contracts.sampling_plan.families
-        if f.split_kind == "train"
+        for f in contracts.sampling_plan.train_families
     }
     made = events.BatchReplayed(
-        pass_id="train", step=step, micro_step=part % micro, first_position=first, end_position=first + each,
-        sequence_ids=ids, tokens=each * SEQUENCE_TOKENS, token_sha256=token_digest(ids),
+        pass_id="train", step=step, micro_step=cell.micro_step, first_position=cell.first_position, stride=cell.stride,
+        sequences=cell.sequences, sequence_ids=ids, sequence_sha256s=[], tokens=cell.sequences * SEQUENCE_TOKENS,
+        target_tokens=cell.sequences * (SEQUENCE_TOKENS - 1), token_sha256=token_digest(ids),
         family_tokens=[events.FamilyTokens(source_family_id=n, tokens=t) for n, t in sorted(families.items()) if t],
     )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
 
 
-def completed(contracts: Contracts, step: int) -> events.StepCompleted:
-    divisor = contracts.sampling_plan.global_batch_sequences * (SEQUENCE_TOKENS - 1)
-    return events.StepCompleted(
-        pass_id="train", step=step, loss_sum_nats=5.5 * divisor, loss_divisor_tokens=divisor, loss_nats=5.5,
-        grad_norm=1.25, learning_rate=1e-3, step_ms=20.5, trace_sha256=sha256(b"trace %d" % step),
+def completed(contracts: Contracts, step: int, world: int = 1, **changes: Any) -> events.StepCompleted:
+    """A rank's end of a step in which all ranks have as many target tokens and as much loss."""
+    divisor = len(positions_of(contracts.sampling_plan, step)) * (SEQUENCE_TOKENS - 1)
+    made = events.StepCompleted(
+        pass_id="train", step=step, loss_sum_nats=5.5 * (divisor // world), target_tokens=divisor // world,
+        loss_divisor=float(divisor), loss_nats=5.5, grad_norm=1.25, learning_rate=1e-3, step_ms=20.5, updated=True,
+        trace_sha256=sha256(b"trace %d" % step), trainer_step=None,
     )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
 
 
 def measured(contracts: Contracts, attempt: int, step: int) -> list[events.Event]:
     return [
         events.SplitLossMeasured(
-            evaluation_id=f"e{attempt:04}-s{step:06}", step=step, split_name=e.split_name, split_kind=e.split_kind,
-            source_family_id=e.source_family_id, source_ids=SOURCES[e.source_family_id],
-            loss_sum_nats=5.0 * e.sequences * (SEQUENCE_TOKENS - 1),
-            loss_sum_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1),
-            target_tokens=e.sequences * (SEQUENCE_TOKENS - 1), first_sequence_id=e.first_sequence_id,
-            end_sequence_id=e.end_sequence_id,
-            token_sha256=token_digest(list(range(e.first_sequence_id, e.end_sequence_id))),
+            evaluation_id=f"e{attempt:04}-s{step:06}", step=step, checkpoint_id=None, evaluation_set=e.evaluation_set,
+            split_name=e.split_name, source_family_id=e.source_family_id, sequences=e.sequences,
+            first_sequence_id=e.first_sequence_id, end_sequence_id=e.end_sequence_id, stride=e.stride or 1,
+            sequences_sha256=None, loss_sum_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1), is_finite=True,
+            target_tokens=e.sequences * (SEQUENCE_TOKENS - 1),
+            token_sha256=token_digest(list(range(e.first_sequence_id or 0, e.end_sequence_id or 0, e.stride or 1))),
         )
         for e in contracts.sampling_plan.evaluation_sets
     ]  # fmt: skip
@@ -198,29 +218,42 @@ def written(contracts: Contracts, attempt: int, step: int, parent: str | None) -
     return events.CheckpointWritten(
         checkpoint_id=name, checkpoint_family=FAMILY, step=step, parent_checkpoint_id=parent,
         files=[
-            events.FileDigest(
-                path=f"checkpoints/{name}/model.safetensors", bytes=len(weights(step)), sha256=sha256(weights(step))
+            events.CheckpointFile(
+                path=f"checkpoints/{name}/model.safetensors", bytes=len(weights(step)), sha256=sha256(weights(step)),
+                role="weights",
             )
         ],
-        weights_sha256=sha256(weights(step)), optimizer_sha256=sha256(b"optimizer"), rng_sha256=sha256(b"rng"),
         tensor_layout_digest=bytes.fromhex(descriptor.checkpoint_contract.tensor_layout_digest),
-        model_descriptor_digest=bytes.fromhex(model_descriptor_digest(descriptor)),
-        cursor_position=step * contracts.sampling_plan.global_batch_sequences, writer_node_id="node-a",
+        cursor_position=position_after(contracts.sampling_plan, step), writer_node_id="node-a",
         started_at_ns=1_000_000_000, durable_at_ns=2_000_000_000,
     )  # fmt: skip
 
 
-def started(world: int, micro: int, cut: int, batch_size: int, loaded: str | None) -> events.AttemptStarted:
-    return events.AttemptStarted(
-        checkpoint_id=loaded, cut_step=cut, cursor_position=cut * batch_size, world_size=world,
-        micro_steps=micro, data_workers=0,
+def started(contracts: Contracts, world: int, cut: int, loaded: str | None, **changes: Any) -> events.AttemptStarted:
+    made = events.AttemptStarted(
+        launch_id=None, checkpoint_id=loaded, cut_step=cut, cursor_position=position_after(contracts.sampling_plan, cut),
+        world_size=world, data_workers=0, git_commit=None, git_dirty=None,
+        versions=[events.Version(name="python", version="3.11")], isa="AVX2", threads_per_process=1,
+        devices=[
+            events.Device(
+                stable_device_id="cpu:0", backend="cpu", name="a cpu", total_memory_bytes=8, free_memory_bytes=4,
+                topology_key=None,
+            )
+        ],
+        deterministic=True,
     )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
 
 
 def promoted(attempt: int, step: int) -> events.CheckpointPromoted:
     return events.CheckpointPromoted(
-        checkpoint_id=checkpoint_id(attempt, step), label="small-final", weights_sha256=sha256(weights(step))
-    )
+        checkpoint_id=checkpoint_id(attempt, step), label="small-final", object_sha256=sha256(weights(step)),
+        criterion="last", criterion_split=None, evaluation_id=None,
+    )  # fmt: skip
+
+
+def ended(last_step: int, outcome: Literal["completed", "stopped", "failed"] = "completed") -> events.StreamEnded:
+    return events.StreamEnded(outcome=outcome, last_step=last_step)
 
 
 def rotate(folder: Path, writer: log.Writer) -> None:
@@ -245,16 +278,20 @@ def complete(folder: Path, writer: log.Writer) -> None:
     complete_stage(folder, writer)
 
 
+def finish(folder: Path, writer: log.Writer) -> None:
+    finish_run(writer, "completed")
+
+
 def verification(
-    contracts: Contracts, name: str, world: int = 1, micro: int = 2, attempt: int = 1, end_step: int | None = None
+    contracts: Contracts, name: str, world: int = 1, attempt: int = 1, end_step: int | None = None
 ) -> Script:
     """A complete verification pass that equals training (below `end_step`), on a stream of its own."""
     plan = contracts.sampling_plan
     stream, end = f"v.{name}", end_step or plan.horizon_steps + 1
     batches = [
-        batch(contracts, step, world, micro, part, pass_id=name)
+        batch_of(contracts, step, cell, pass_id=name)
         for step in range(1, end)
-        for part in range(world * micro)
+        for cell in cells(plan, positions_of(plan, step), world)
     ]
     return [
         (stream, opened(attempt, role="verify")),
@@ -276,28 +313,18 @@ def verification(
     ]  # fmt: skip
 
 
-def beginning(contracts: Contracts, world: int = 1, micro: int = 2, rows: list[dict[str, Any]] | None = None) -> Script:
+def beginning(contracts: Contracts, world: int = 1, rows: list[dict[str, Any]] | None = None) -> Script:
     """Rank 0's first attempt up to the root checkpoint; `rows` stand in the index instead of the good ones."""
     run_started = events.RunStarted(
-        world_size=world, seeds=[events.Seed(name="order", value=7)],
-        horizon_steps=contracts.sampling_plan.horizon_steps,
-        git_commit=None, git_dirty=None, versions=[events.Version(name="python", version="3.11")], isa="AVX2",
-        threads_per_process=1,
-        devices=[
-            events.Device(
-                stable_device_id="cpu:0", backend="cpu", name="a cpu", total_memory_bytes=8, free_memory_bytes=4,
-                topology_key=None,
-            )
-        ],
-        settings=[events.Setting(name="learning_rate", value="0.001")],
-    )  # fmt: skip
+        settings=[events.Setting(name="learning_rate", value="0.001")], resume_command="trainer --resume"
+    )
 
     def declare_index(folder: Path, writer: log.Writer) -> None:
-        path, digest = log.add_sequence_index(folder, index_bytes(index_rows(contracts) if rows is None else rows))
+        listed = log.add_files(folder, "sequence_index", index_parts(index_rows(contracts) if rows is None else rows))
         writer.emit(
             events.ContractDeclared(
-                contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1", sha256=digest,
-                document=None, path=path,
+                contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1",
+                sha256=sha256(listed.encode()), document=listed,
             )
         )  # fmt: skip
 
@@ -306,35 +333,32 @@ def beginning(contracts: Contracts, world: int = 1, micro: int = 2, rows: list[d
         stage_id=f"{RUN_ID}-stage-1-pretrain", stage_kind="pretrain", ordinal=1, checkpoint_family=FAMILY,
         config_sha256=sha256(config.encode()), base_checkpoint_id=None,
     )  # fmt: skip
-    size = contracts.sampling_plan.global_batch_sequences
     steps: list[events.Event | Mark] = [
-        opened(), run_started, *declared(contracts), declare_index, stage, started(world, micro, 0, size, None),
+        opened(), run_started, *declared(contracts), declare_index, stage, started(contracts, world, 0, None),
         *measured(contracts, 1, 0), written(contracts, 1, 0, None),
     ]  # fmt: skip
     return [(RANK0, step) for step in steps]
 
 
-def joining(contracts: Contracts, world: int, micro: int) -> Script:
+def joining(contracts: Contracts, world: int) -> Script:
     """The streams of the other ranks of the first attempt."""
-    size = contracts.sampling_plan.global_batch_sequences
     script: Script = []
     for rank in range(1, world):
         stream = f"t0001.r{rank:05}"
-        script += [(stream, opened(rank=rank)), (stream, started(world, micro, 0, size, None))]
+        script += [(stream, opened(rank=rank)), (stream, started(contracts, world, 0, None))]
     return script
 
 
-def training(
-    contracts: Contracts, attempt: int, steps: range, parent: str, world: int = 1, micro: int = 2, every: int = 2
-) -> Script:
+def training(contracts: Contracts, attempt: int, steps: range, parent: str, world: int = 1, every: int = 2) -> Script:
     """Rank by rank, step by step; rank 0 measures and writes a checkpoint every `every` steps."""
     script: Script = []
+    plan = contracts.sampling_plan
     for step in steps:
+        dealt = list(cells(plan, positions_of(plan, step), world))
         for rank in range(world):
             stream = f"t{attempt:04}.r{rank:05}"
-            parts = range(rank * micro, (rank + 1) * micro)
-            script += [(stream, batch(contracts, step, world, micro, part)) for part in parts]
-            script.append((stream, completed(contracts, step)))
+            script += [(stream, batch_of(contracts, step, cell)) for cell in dealt if cell.rank == rank]
+            script.append((stream, completed(contracts, step, world)))
         if step % every == 0:
             rank0 = f"t{attempt:04}.r00000"
             script += [(rank0, event) for event in measured(contracts, attempt, step)]
@@ -343,60 +367,56 @@ def training(
     return script
 
 
-def ending(contracts: Contracts, attempt: int, world: int = 1, micro: int = 2) -> Script:
+def ending(contracts: Contracts, attempt: int, world: int = 1) -> Script:
     """Promotion, two dry replays, receipt, completion, finish: the order that the design gives."""
     last = contracts.sampling_plan.horizon_steps
     rank0 = f"t{attempt:04}.r00000"
     script: Script = [(rank0, promoted(attempt, last))]
-    for rank in range(1, world):
+    for rank in range(world):
         stream = f"t{attempt:04}.r{rank:05}"
-        script += [(stream, events.RunFinished(outcome="completed")), (stream, close)]
-    script += [(rank0, rotate), (rank0, seal)]
+        script += [(stream, ended(last)), (stream, close)]
+    script += [(rank0, seal)]
     for name in ("first", "second"):
-        script += verification(contracts, name, world, micro, attempt)
+        script += verification(contracts, name, world, attempt)
     script += [
-        (rank0, seal), (rank0, record), (rank0, complete), (rank0, events.RunFinished(outcome="completed")),
-        (rank0, close), (rank0, seal),
+        (rank0, seal), (COMPLETION, opened(attempt, role="complete")), (COMPLETION, record), (COMPLETION, complete),
+        (COMPLETION, finish), (COMPLETION, seal),
     ]  # fmt: skip
     return script
 
 
-def good_run(contracts: Contracts, world: int = 1, micro: int = 2) -> Script:
+def good_run(contracts: Contracts, world: int = 1) -> Script:
     """A finished run of one attempt."""
-    script = beginning(contracts, world, micro) + joining(contracts, world, micro)
+    script = beginning(contracts, world) + joining(contracts, world)
     steps = range(1, contracts.sampling_plan.horizon_steps + 1)
-    script += training(contracts, 1, steps, checkpoint_id(1, 0), world, micro)
-    return script + ending(contracts, 1, world, micro)
+    script += training(contracts, 1, steps, checkpoint_id(1, 0), world)
+    return script + ending(contracts, 1, world)
 
 
-def trained_run(
-    contracts: Contracts, world: int = 1, micro: int = 2, rows: list[dict[str, Any]] | None = None
-) -> Script:
+def trained_run(contracts: Contracts, world: int = 1, rows: list[dict[str, Any]] | None = None) -> Script:
     """A run that was finished without replays and receipt; quick to write, for what does not ask for them."""
     last = contracts.sampling_plan.horizon_steps
-    script = beginning(contracts, world, micro, rows) + joining(contracts, world, micro)
-    script += training(contracts, 1, range(1, last + 1), checkpoint_id(1, 0), world, micro)
+    script = beginning(contracts, world, rows) + joining(contracts, world)
+    script += training(contracts, 1, range(1, last + 1), checkpoint_id(1, 0), world)
     script.append((RANK0, promoted(1, last)))
     for rank in range(world):
-        script.append((f"t0001.r{rank:05}", events.RunFinished(outcome="completed")))
-    return script
+        stream = f"t0001.r{rank:05}"
+        script += [(stream, ended(last)), (stream, close)]
+    return [
+        *script, (RANK0, seal), (COMPLETION, opened(role="complete")),
+        (COMPLETION, events.RunFinished(outcome="completed", reason=None)),
+    ]  # fmt: skip
 
 
 def resumed_run(contracts: Contracts) -> Script:
     """A run killed after step 3, resumed from the checkpoint at step 2: step 3 is superseded."""
-    size = contracts.sampling_plan.global_batch_sequences
     last = contracts.sampling_plan.horizon_steps
     second = "t0002.r00000"
 
     resumed: Script = [
         (RANK0, close), (RANK0, seal), (second, opened(attempt=2)),
-        (second, started(1, 2, 2, size, checkpoint_id(1, 2))),
-        (
-            second,
-            events.CheckpointLoaded(
-                checkpoint_id=checkpoint_id(1, 2), weights_sha256=sha256(weights(2)), cursor_position=2 * size
-            ),
-        ),
+        (second, started(contracts, 1, 2, checkpoint_id(1, 2))),
+        (second, events.CheckpointLoaded(checkpoint_id=checkpoint_id(1, 2), object_sha256=sha256(weights(2)))),
     ]  # fmt: skip
     return (
         beginning(contracts)
@@ -419,11 +439,9 @@ def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True) -
         for stream, step in script:
             if stream not in writers:
                 assert isinstance(step, events.StreamOpened), f"{stream} must begin with stream_opened"
-                if step.role == "train" and step.attempt > 1 and not step.previous:
-                    ends = log.pinned_by(step.rank, log.previous_ends(folder, step.attempt))
-                    step = msgspec.structs.replace(step, previous=ends)
-                while step.role == "train" and not (folder / "attempts" / f"{step.attempt}.json").exists():
+                while not (folder / "attempts" / f"{step.attempt}.json").exists():
                     log.claim_attempt(folder)
+                step = _placed(folder, step)
                 writers[stream] = log.open_writer(folder, step, stream=stream)
             elif callable(step):
                 try:
@@ -437,6 +455,21 @@ def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True) -
     finally:
         for writer in writers.values():
             writer.close()
+
+
+def _placed(folder: Path, opened: events.StreamOpened) -> events.StreamOpened:
+    """A stream_opened with the digest of its attempt's claim, and the pins that the real recorder would give it."""
+    if opened.attempt_sha256 == UNCLAIMED:
+        claimed = log.attempt_sha256(folder, opened.attempt)
+        opened = msgspec.structs.replace(opened, attempt_sha256=claimed)
+    if opened.previous:
+        return opened
+    if opened.role == "complete":
+        return msgspec.structs.replace(opened, previous=log.completion_ends(folder, opened.attempt))
+    if opened.role == "train" and opened.attempt > 1:
+        ends = log.pinned_by(opened.rank, log.previous_ends(folder, opened.attempt))
+        return msgspec.structs.replace(opened, previous=ends)
+    return opened
 
 
 def write_ledger(ledger: Path, script: Script, *, strict: bool = True) -> Path:

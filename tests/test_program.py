@@ -456,7 +456,7 @@ def test_a_stage_completes_once_in_a_ledger(tmp_path: Path) -> None:
     log.claim_attempt(folder)
     with (
         log.open_writer(folder, events.StreamOpened(
-            role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[]
+            role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[], attempt_sha256=UNCLAIMED
         )) as writer,
         pytest.raises(StageRefused, match=r"^StageCompletionMismatch"),
     ):  # fmt: skip

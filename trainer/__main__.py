@@ -98,9 +98,12 @@ def run(command: Command) -> int:
         began: Beginning = world.broadcast(_began(command, world, documents) if world.rank == 0 else None)
         if not began.past.finished:
             stop = StopAsked()
-            if not attempt(command, began, world, stop):
+            if not began.past.stage_completed and not attempt(command, began, world, stop):
                 say(f"stopped. {what_is_kept(command)}")
                 return 128 + stop.signal if stop.signal else 0
+            if world.rank == 0:
+                corpus = command.artifacts / command.run_id / "corpus"
+                emit.complete(began.run, began.attempt or began.past.attempts, began.past, corpus)
         if world.rank > 0:
             return 0
         with phase("auditing"):
@@ -125,37 +128,28 @@ def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked)
     from trainer.loop import build, promote, train
 
     past = began.past
-    if past.stage_completed and world.rank > 0:
-        return True  # nothing of training follows completion; rank 0 alone has a finish to record
     failing = command.on_ledger_failure
     with emit.Recorder(began.run, began.attempt, world.rank, past.previous, failing) as recorder:
-        if not past.stage_completed:
-            devices = environment.devices(world)
-            if world.rank == 0:
-                if past.settings is None:
-                    recorder.run_started(began.settings, world, devices)
-                say(f"run {command.run_id}, attempt {began.attempt}; to resume it: {resume_command(command)}")
-                recorder.declare(past, began.documents, began.sequence_index)
-                recorder.attempt_started(world.size, began.settings.micro_steps, past.checkpoint)
-            world.gathered("rank 0 has declared everything")
-            if world.rank > 0:
-                recorder.attempt_started(world.size, began.settings.micro_steps, past.checkpoint)
-            with stop.listening():
-                artifacts = command.artifacts / command.run_id
-                with phase("building the model"):
-                    training = build(began.documents, began.settings, world, recorder, artifacts)
-                last = train(training, past.checkpoint, stop)
-            if last is None:
-                return False
-            if world.rank == 0 and not past.promoted:
-                promote(training, last)
-            if world.rank > 0:
-                recorder.run_finished()
-                recorder.writer.close()
-            world.gathered("every other stream has ended")
+        circumstances = environment.circumstances(world, began.settings.threads)
         if world.rank == 0:
-            emit.complete(recorder, past, command.artifacts / command.run_id / "corpus")
-    return True
+            if past.settings is None:
+                recorder.run_started(began.settings, resume_command(command))
+            say(f"run {command.run_id}, attempt {began.attempt}; to resume it: {resume_command(command)}")
+            recorder.declare(past, began.documents, began.sequence_index)
+            recorder.attempt_started(world.size, circumstances, past.checkpoint)
+        world.gathered("rank 0 has declared everything")
+        if world.rank > 0:
+            recorder.attempt_started(world.size, circumstances, past.checkpoint)
+        with stop.listening():
+            artifacts = command.artifacts / command.run_id
+            with phase("building the model"):
+                training = build(began.documents, began.settings, world, recorder, artifacts)
+            last = train(training, past.checkpoint, stop)
+        if last is not None and world.rank == 0 and not past.promoted:
+            promote(training, last)
+        recorder.stream_ended(recorder.last_step, completed=last is not None)
+    world.gathered("every stream has ended")
+    return last is not None
 
 
 def failed(why: object, exit_code: int) -> int:

@@ -4,15 +4,13 @@ The settings and contracts of a ledger decide what is built and which files are 
 whoever wrote it.
 """
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.config import (
-    PYTHON_TEXT,
     BadInput,
     CannotGoOn,
     Command,
@@ -45,7 +43,8 @@ if TYPE_CHECKING:
 class Beginning:
     """What rank 0 found or made before this attempt, and tells the other ranks.
 
-    `documents` are the contracts' exact texts by role; `sequence_index` is null when it is declared already.
+    `documents` are the contracts' exact texts by role; `sequence_index` has the files of the index, null when it is
+    declared already.
     """
 
     run: Path
@@ -53,7 +52,7 @@ class Beginning:
     past: "Past"
     settings: Settings
     documents: dict[str, str]
-    sequence_index: bytes | None
+    sequence_index: "list[tuple[bytes, int]] | None"
 
 
 def refuse_folders(command: Command) -> None:
@@ -90,7 +89,7 @@ def begin(command: Command, world: "World", documents: list[Document]) -> Beginn
     refuse_beyond_memory(settings, step_bytes(settings, size, world), memory_bytes(world.device))
     refuse_beyond_disk(settings, size, command.artifacts)
     try:
-        texts, index = prepare(settings, documents, command.run_id, artifacts)
+        texts, index = prepare(settings, documents, command.run_id, artifacts, world.size)
     except BaseException:
         shutil.rmtree(artifacts, ignore_errors=True)
         raise
@@ -112,30 +111,52 @@ def begin_again(command: Command, world: "World") -> Beginning:
 
     with phase("reading the record"):
         folder, past = emit.reopen(command.ledger, command.run_id)
-    settings = recorded_settings(command, past, world)
     texts: dict[str, str] = past.documents
-    index: bytes | None = None
+    index: list[tuple[bytes, int]] | None = None
     if not past.contracts_declared:
-        texts, index = prepare(settings, read_text(settings), command.run_id, command.artifacts / command.run_id)
+        settings = settings_given_again(command, past, world)
+        artifacts = command.artifacts / command.run_id
+        texts, index = prepare(settings, read_text(settings), command.run_id, artifacts, world.size)
         if any(texts[role] != text for role, text in past.documents.items()):
-            raise Damaged(f"the text of run {command.run_id} has changed since it was promised; start a new run")
-    elif not past.finished:
-        size = emit.require_promises(folder, texts, settings)
+            raise Damaged(
+                f"run {command.run_id} had begun to promise another text, or other settings; give the flags that it "
+                "was started with, or start a new run"
+            )
+    else:
+        promised = emit.promises_of(folder, past, world.size)
+        settings = recorded_settings(command, past, world, promised.settings)
+    if past.contracts_declared and not past.finished:
+        size = promised.size
         needed, there = step_bytes(settings, size, world), memory_bytes(world.device)
         if needed > there:
             raise CannotGoOn(
                 f"run {command.run_id}: a step needs at least {gib(needed)} of memory, and there are {gib(there)}; "
                 "resume it on a larger machine"
             )
-    number = 0 if past.finished else emit.claim_attempt(folder)
+    number = 0 if past.stage_completed else emit.claim_attempt(folder)
     return Beginning(run=folder, attempt=number, past=past, settings=settings, documents=texts, sequence_index=index)
 
 
-def recorded_settings(command: Command, past: "Past", world: "World") -> Settings:
+def settings_given_again(command: Command, past: "Past", world: "World") -> Settings:
+    """The settings of a run that was stopped before it had promised them all: from the flags, as those of a new run.
+    Raises BadInput where the ledger has others by now."""
+    from trainer.environment import default_threads
+
+    settings = new_settings(command.flags, world_size=world.size, threads=default_threads())
+    for name, value in past.settings or []:
+        if (given := dict(settings.pairs()).get(name)) != value:
+            raise BadInput(
+                f"run {command.run_id} was stopped before it promised what it trains, and had begun with {name} "
+                f"{value[:80]!r}, not {given!r}; give the flags that it was started with, or start a new run"
+            )
+    return settings
+
+
+def recorded_settings(command: Command, past: "Past", world: "World", promised: dict[str, Any]) -> Settings:
     """What the ledger says, which the flags may not contradict; raises BadInput and CannotGoOn."""
     if past.settings is None:
         raise BadInput(f"run {command.run_id} ended before it said what it trains; start a new run")
-    settings = Settings.from_pairs(past.settings)
+    settings = Settings.from_pairs(past.settings, promised)
     refuse_disagreeing_flags(command.run_id, command.flags, settings)
     if past.world_size != world.size and not past.finished:
         raise BadInput(
@@ -144,12 +165,6 @@ def recorded_settings(command: Command, past: "Past", world: "World") -> Setting
         )
     if (fault := settings.undivided(world.size)) is not None and not past.finished:
         raise Damaged(f"run {command.run_id}: its recorded settings cannot be: {fault}")
-    if not past.contracts_declared and settings.corpus != PYTHON_TEXT and "corpus" not in command.flags:
-        # A ledger of somebody else would have any folder read, and its text recorded.
-        raise BadInput(
-            f"run {command.run_id} ended before it promised its text; to read {settings.corpus!r} again, resume it "
-            "with --corpus and that folder"
-        )
     return settings
 
 
@@ -160,9 +175,9 @@ def step_bytes(settings: Settings, size: ModelSize, world: "World") -> int:
 
 
 def prepare(
-    settings: Settings, documents: list[Document], run_id: str, artifacts: Path
-) -> tuple[dict[str, str], bytes]:
-    """Text to shards; returns the contracts' exact texts by role, and the sequence index."""
+    settings: Settings, documents: list[Document], run_id: str, artifacts: Path, world_size: int
+) -> tuple[dict[str, str], list[tuple[bytes, int]]]:
+    """Text to shards; returns the contracts' exact texts by role, and the files of the sequence index."""
     from trainer import emit, promises, tokenizer
 
     bytes_total = sum(len(document.text.encode()) for document in documents if document.split == "train")
@@ -176,7 +191,7 @@ def prepare(
     vocab = encoder.get_vocab_size()
     manifest = promises.corpus_manifest(settings, documents, packed, shards, tokenizer_sha256, vocab)
     policy = promises.sampling_policy(settings, manifest, packed)
-    plan = promises.sampling_plan(settings, manifest, shards, hashlib.sha256(index).hexdigest())
+    plan = promises.sampling_plan(settings, manifest, shards, world_size)
     promises.refuse_short_horizon({"tokenized_corpus": manifest, "sampling_policy": policy, "sampling_plan": plan})
     left_out = sum(group.tail_tokens + group.repeats * settings.context for group in packed)
     say(

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -32,6 +32,7 @@ from trainer.files import read_recorded, write_durably
 WEIGHTS_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 CURSOR_FILE = "cursor.json"
+FileRole = Literal["weights", "optimizer", "rng", "cursor", "other"]
 _OPTIMIZER_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -47,13 +48,19 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class Written(Recorded):
-    """A checkpoint that has just become durable, with the digests of the state in it."""
+    """A checkpoint that has just become durable; `roles` say for each file what it holds."""
 
-    weights_sha256: bytes
-    optimizer_sha256: bytes
-    rng_sha256: bytes
+    roles: list[FileRole]
     started_at_ns: int
     durable_at_ns: int
+
+
+def role_of(file: str) -> FileRole:
+    """What a file of a checkpoint holds, by its name."""
+    if file.startswith("rng-"):
+        return "rng"
+    roles: dict[str, FileRole] = {WEIGHTS_FILE: "weights", OPTIMIZER_FILE: "optimizer", CURSOR_FILE: "cursor"}
+    return roles.get(file, "other")
 
 
 def checkpoint_id(attempt: int, step: int) -> str:
@@ -84,9 +91,6 @@ def write(
     }
     contents |= {f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)}
     _publish(artifacts / "checkpoints", name, contents)
-    generators = {
-        f"{rank:05}|{kind}": state for rank, states in enumerate(rng_states) for kind, state in states.items()
-    }
     return Written(
         checkpoint_id=name,
         step=step,
@@ -95,9 +99,7 @@ def write(
             (f"checkpoints/{name}/{file}", len(data), hashlib.sha256(data).digest())
             for file, data in sorted(contents.items())
         ],
-        weights_sha256=hashlib.sha256(contents[WEIGHTS_FILE]).digest(),
-        optimizer_sha256=state_sha256(moments),
-        rng_sha256=state_sha256(generators),
+        roles=[role_of(file) for file in sorted(contents)],
         started_at_ns=started_at_ns,
         durable_at_ns=time.time_ns(),
     )

@@ -28,6 +28,13 @@ WHOLE_LEAST = {
 _REAL_BELOW = {"beta1": 1.0, "beta2": 1.0}
 
 
+# The settings that no contract holds, sorted: a run's contracts and its attempts say all others.
+RECORDED = (
+    "adam_epsilon", "beta1", "beta2", "clip_norm", "corpus", "final_learning_rate_ratio", "learning_rate", "vocab",
+    "warmup_steps", "weight_decay",
+)  # fmt: skip
+
+
 class BadInput(Exception):
     """The caller's mistake: one line that says what is wrong and what to do."""
 
@@ -46,7 +53,7 @@ class Damaged(CannotGoOn):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that a run depends on besides its text. The contracts repeat what they promise of it.
+    """Everything that a run depends on besides its text. The ledger keeps those that no contract holds (`RECORDED`).
 
     `anchor` names the model's dimensions. `context` and `vocab` are in tokens, `batch` in sequences of one
     optimizer step over all ranks; `threads` is per process. `corpus` is "python" or a folder.
@@ -75,13 +82,14 @@ class Settings:
     threads: int = 1
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Sorted (name, value) pairs; a float's text is its shortest exact one."""
-        return sorted((name, str(value)) for name, value in asdict(self).items())
+        """Sorted (name, value) pairs of those that are recorded; a float's text is its shortest exact one."""
+        return [(name, str(getattr(self, name))) for name in RECORDED]
 
     @classmethod
-    def from_pairs(cls, pairs: list[tuple[str, str]]) -> "Settings":
-        """The inverse of `pairs`. Raises Damaged for settings that this trainer never recorded."""
-        kinds: dict[str, Any] = get_type_hints(cls)
+    def from_pairs(cls, pairs: list[tuple[str, str]], promised: dict[str, Any]) -> "Settings":
+        """The inverse of `pairs`, with what the contracts promise. Raises Damaged for settings that this trainer never
+        recorded."""
+        kinds: dict[str, Any] = {name: kind for name, kind in get_type_hints(cls).items() if name in RECORDED}
         values: dict[str, Any] = {}
         for name, text in pairs:
             try:
@@ -91,9 +99,9 @@ class Settings:
             if value is None or str(value) != text or name in values:
                 raise _not_ours(f"{name[:_CHARACTERS_SHOWN]!r} is {text[:_CHARACTERS_SHOWN]!r}")
             values[name] = value
-        if left_out := [name for name in kinds if name not in values and not hasattr(cls, name)]:
+        if left_out := [name for name in kinds if name not in values]:
             raise _not_ours(f"{left_out[0]!r} is left out")
-        settings = cls(**values)
+        settings = cls(**values, **promised)
         if (fault := settings.fault()) is not None:
             raise _not_ours(fault)
         return settings

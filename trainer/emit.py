@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
-from psion_ledger import __version__, contracts, digest, events, log
+from psion_ledger import __version__, completion, contracts, digest, events, log, orders
 from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.ledger import Run
 from psion_ledger.program import complete_stage
@@ -27,8 +27,8 @@ from psion_ledger.record import read
 from trainer import environment
 from trainer.checkpoint import Recorded, Written
 from trainer.config import Settings
-from trainer.environment import World
 from trainer.evaluate import Measured
+from trainer.order import ORDER_NAME
 from trainer.sizes import ModelSize
 from trainer.talk import phase
 
@@ -42,8 +42,8 @@ __all__ = [
     "complete",
     "create",
     "model_size",
+    "promises_of",
     "reopen",
-    "require_promises",
 ]
 
 CHECKPOINT_FAMILY = "train.psion.decoder"
@@ -114,7 +114,7 @@ def bind(run_id: str, settings: Settings, manifest: object, policy: object, plan
         sampling_policy=mixture,
         sampling_plan=contracts.decode_document("sampling_plan", digest.canonical_json(plan)),
     )
-    contracts.require_bound(bound)
+    orders.require_bound(bound)
     return {role: contracts.encode_document(getattr(bound, role)) for role in DOCUMENT_ROLES}
 
 
@@ -141,9 +141,18 @@ def _size_of(descriptor: contracts.ModelDescriptor) -> ModelSize:
     )
 
 
-def require_promises(run: Path, documents: dict[str, str], settings: Settings) -> ModelSize:
-    """The size of the model that a run's declared contracts promise. Raises CannotDecide unless they hold, and say
-    what the settings say: whoever wrote the ledger, training is built from them."""
+@dataclass(frozen=True, kw_only=True)
+class Promised:
+    """What a run's contracts and its last attempt say of its settings, and the size of its model."""
+
+    settings: dict[str, Any]
+    size: ModelSize
+
+
+def promises_of(run: Path, past: "Past", world_size: int) -> Promised:
+    """What a run's declared contracts promise. Raises CannotDecide unless they hold, and this trainer can keep them:
+    whoever wrote the ledger, training is built from them."""
+    documents = past.documents
     try:
         bound = contracts.Contracts(
             stage_config=contracts.decode_document("stage_config", documents["stage_config"]),
@@ -152,23 +161,44 @@ def require_promises(run: Path, documents: dict[str, str], settings: Settings) -
             sampling_policy=contracts.decode_document("sampling_policy", documents["sampling_policy"]),
             sampling_plan=contracts.decode_document("sampling_plan", documents["sampling_plan"]),
         )
-        contracts.require_bound(bound)
+        orders.require_bound(bound)
     except LedgerError as error:
         raise CannotDecide(f"run {run.name}: its contracts do not hold; {_to_see(run)}") from error
     plan, descriptor = bound.sampling_plan, bound.model_descriptor
-    promised = {
-        "anchor": descriptor.size_anchor, "context": plan.sequence_tokens, "batch": plan.global_batch_sequences,
-        "micro_steps": plan.micro_steps, "steps": plan.horizon_steps, "seed": plan.sampler_seed,
-    }  # fmt: skip
-    for name, value in promised.items():
-        if value != getattr(settings, name):
-            raise CannotDecide(
-                f"run {run.name}: its contracts say {name} {value}, and its settings {getattr(settings, name)}; "
-                f"{_to_see(run)}"
-            )
     if any(len(family.shard_ids) != 1 for family in plan.families):
         raise CannotDecide(f"run {run.name}: this trainer writes one shard a family; {_to_see(run)}")
-    return _size_of(descriptor)
+    schedule, micro, saves, evaluations = (
+        plan.batch.schedule, plan.batch.micro_batch_sequences, plan.checkpoints, plan.evaluations
+    )  # fmt: skip
+    if (
+        plan.order.name != ORDER_NAME
+        or plan.order.seed is None
+        or schedule is None
+        or len(schedule) != 1
+        or micro is None
+        or plan.sequence_tokens is None
+        or saves is None
+        or saves.every_steps is None
+        or evaluations is None
+        or evaluations.every_steps is None
+        or plan.passes.end != "spans"
+        or (plan.ranks.layout, plan.ranks.take) != ("rank_major", "contiguous")
+    ):
+        raise CannotDecide(f"run {run.name}: its plan is none that this trainer makes; {_to_see(run)}")
+    settings = {
+        "anchor": descriptor.size_anchor,
+        "context": plan.sequence_tokens,
+        "batch": schedule[0].sequences,
+        "micro_steps": max(1, schedule[0].sequences // (micro * world_size)),
+        "steps": plan.horizon_steps,
+        "checkpoint_every_steps": saves.every_steps,
+        "evaluate_every_steps": evaluations.every_steps,
+        "evaluation_sequences": max((row.sequences for row in plan.evaluation_sets), default=1),
+        "label_smoothing_bps": bound.stage_config.objective_config.label_smoothing_bps,
+        "seed": plan.order.seed,
+        "threads": past.threads or environment.default_threads(),
+    }
+    return Promised(settings=settings, size=_size_of(descriptor))
 
 
 def _to_see(run: Path) -> str:
@@ -183,12 +213,14 @@ def _to_see(run: Path) -> str:
 class Past:
     """What the ledger knows of a run before a new attempt; of a new run, nothing.
 
-    `documents` are the declared contracts' exact texts by role. `previous` pins where the last attempt's
-    streams end.
+    `documents` are the declared contracts' exact texts by role; `attempts` is how many there were, `world_size` and
+    `threads` are of the last one. `previous` pins where the last attempt's streams end.
     """
 
     settings: list[tuple[str, str]] | None = None
+    attempts: int = 0
     world_size: int | None = None
+    threads: int | None = None
     documents: dict[str, str] = field(default_factory=dict)
     index_declared: bool = False
     stage_started: bool = False
@@ -233,12 +265,18 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
         def count(relation: str, where: str = "true") -> int:
             return int(first(f"select count(*) from {relation} where {where}")[0])
 
-        started = first("select settings, world_size from run_started")
+        started = first("select settings from run_started")
+        attempt = first(
+            "select attempt, world_size, threads_per_process from attempt_started where role = 'train' and rank = 0 "
+            "order by attempt desc limit 1"
+        )
         last_attempt = first("select coalesce(max(attempt), 0) from stream_opened where role = 'train'")[0]
         past = Past(
             settings=started and [(row["name"], row["value"]) for row in started[0]],
-            world_size=started and started[1],
-            documents=dict(run.contracts_text),
+            attempts=last_attempt,
+            world_size=attempt and attempt[1],
+            threads=attempt and attempt[2],
+            documents={role: text for role, text in run.contracts_text.items() if role in DOCUMENT_ROLES},
             index_declared=count("contract_declared", "contract_role = 'sequence_index'") > 0,
             stage_started=count("stage_started") > 0,
             checkpoint=_last_checkpoint(run),
@@ -280,11 +318,12 @@ class Recorder:
             host=socket.gethostname(),
             pid=os.getpid(),
             code_version=__version__,
+            attempt_sha256=log.attempt_sha256(run, attempt),
             previous=log.pinned_by(rank, previous),
         )
         self.run, self.attempt = run, attempt
+        self.last_step = 0  # That this rank completed in this attempt, or went on from.
         self.writer = log.open_writer(run, opened, on_failure=on_failure)
-        self._tensor_layout_digest = self._model_descriptor_digest = b""
 
     def __enter__(self) -> "Recorder":
         return self
@@ -294,26 +333,15 @@ class Recorder:
     ) -> None:
         self.writer.close()
 
-    def run_started(self, settings: Settings, world: World, devices: list[dict[str, Any]]) -> None:
-        commit, dirty = environment.git_state()
+    def run_started(self, settings: Settings, resume_command: str) -> None:
         self.writer.emit(
             events.RunStarted(
-                world_size=world.size,
-                seeds=[
-                    events.Seed(name=name, value=settings.seed) for name in ("deterministic_shuffle", "initial_weights")
-                ],
-                horizon_steps=settings.steps,
-                git_commit=commit,
-                git_dirty=dirty,
-                versions=[events.Version(name=name, version=version) for name, version in environment.versions()],
-                isa=environment.isa(),
-                threads_per_process=settings.threads,
-                devices=[events.Device(**device) for device in devices],
                 settings=[events.Setting(name=name, value=value) for name, value in settings.pairs()],
+                resume_command=resume_command,
             )
         )
 
-    def declare(self, past: Past, documents: dict[str, str], sequence_index: bytes | None) -> None:
+    def declare(self, past: Past, documents: dict[str, str], sequence_index: list[tuple[bytes, int]] | None) -> None:
         """Declare the contracts that are not declared yet, then start the stage; durable on return."""
         for role in DOCUMENT_ROLES:
             if role not in past.documents:
@@ -321,20 +349,17 @@ class Recorder:
                 schema = contracts.DOCUMENTS[role][1]
                 sha256 = digest.sha256(text.encode())
                 self.writer.emit(
-                    events.ContractDeclared(
-                        contract_role=role, schema_version=schema, sha256=sha256, document=text, path=None
-                    )
+                    events.ContractDeclared(contract_role=role, schema_version=schema, sha256=sha256, document=text)
                 )
         if not past.index_declared:
             assert sequence_index is not None, "the index is made anew when it is not declared"
-            path, sha256 = log.add_sequence_index(self.run, sequence_index)
+            text = log.add_files(self.run, "sequence_index", sequence_index)
             self.writer.emit(
                 events.ContractDeclared(
                     contract_role="sequence_index",
                     schema_version=SEQUENCE_INDEX_SCHEMA,
-                    sha256=sha256,
-                    document=None,
-                    path=path,
+                    sha256=digest.sha256(text.encode()),
+                    document=text,
                 )
             )
         if not past.stage_started:
@@ -349,26 +374,27 @@ class Recorder:
                 )
             )
 
-    def attempt_started(self, world_size: int, micro_steps: int, checkpoint: Recorded | None) -> None:
+    def attempt_started(self, world_size: int, circumstances: dict[str, Any], checkpoint: Recorded | None) -> None:
+        self.last_step = 0 if checkpoint is None else checkpoint.step
         self.writer.emit(
             events.AttemptStarted(
                 checkpoint_id=None if checkpoint is None else checkpoint.checkpoint_id,
                 cut_step=0 if checkpoint is None else checkpoint.step,
                 cursor_position=0 if checkpoint is None else checkpoint.position,
                 world_size=world_size,
-                micro_steps=micro_steps,
                 data_workers=0,
+                **circumstances
+                | {
+                    "versions": [
+                        events.Version(name=name, version=number) for name, number in circumstances["versions"]
+                    ],
+                    "devices": [events.Device(**device) for device in circumstances["devices"]],
+                },
             )
         )
 
-    def checkpoint_loaded(self, checkpoint: Recorded, weights_sha256: bytes) -> None:
-        self.writer.emit(
-            events.CheckpointLoaded(
-                checkpoint_id=checkpoint.checkpoint_id,
-                weights_sha256=weights_sha256,
-                cursor_position=checkpoint.position,
-            )
-        )
+    def checkpoint_loaded(self, checkpoint: Recorded, object_sha256: bytes) -> None:
+        self.writer.emit(events.CheckpointLoaded(checkpoint_id=checkpoint.checkpoint_id, object_sha256=object_sha256))
 
     def batch_replayed(
         self, step: int, micro_step: int, positions: range, drawn: Sequence[tuple[str, int]], ids: Tensor
@@ -381,39 +407,50 @@ class Recorder:
                 step=step,
                 micro_step=micro_step,
                 first_position=positions.start,
-                end_position=positions.stop,
+                stride=positions.step,
+                sequences=len(positions),
                 sequence_ids=[sequence_id for _, sequence_id in drawn],
+                sequence_sha256s=[],
                 family_tokens=[
                     events.FamilyTokens(source_family_id=family, tokens=families.count(family) * ids.shape[1])
                     for family in sorted(set(families))
                 ],
                 tokens=ids.numel(),
+                target_tokens=ids.numel() - len(positions),
                 token_sha256=hashlib.sha256(ids.numpy().astype("<u4").tobytes()).digest(),
             )
         )
 
     def step_completed(self, **facts: Any) -> None:
         """The fields of the event but its pass."""
+        self.last_step = facts["step"]
         self.writer.emit(events.StepCompleted(pass_id=TRAIN_PASS, **facts))
 
-    def split_loss_measured(self, step: int, measured: Measured, source_ids: list[str]) -> None:
-        row = measured.evaluation_set
+    def split_loss_measured(self, step: int, measured: Measured) -> None:
+        row, nanonats = measured.evaluation_set, measured.loss_sum_nanonats
         self.writer.emit(
             events.SplitLossMeasured(
-                evaluation_id=f"e{self.attempt:04}-s{step:06}",
+                evaluation_id=self.evaluation_id(step),
                 step=step,
+                checkpoint_id=None,
+                evaluation_set=row["evaluation_set"],
                 split_name=row["split_name"],
-                split_kind=row["split_kind"],
                 source_family_id=row["source_family_id"],
-                source_ids=source_ids,
-                loss_sum_nats=measured.loss_sum_nats,
-                loss_sum_nanonats=measured.loss_sum_nanonats,
-                target_tokens=measured.target_tokens,
+                sequences=row["sequences"],
                 first_sequence_id=row["first_sequence_id"],
                 end_sequence_id=row["end_sequence_id"],
+                stride=row["stride"],
+                sequences_sha256=None,
+                loss_sum_nanonats=0 if nanonats is None else nanonats,
+                is_finite=nanonats is not None,
+                target_tokens=measured.target_tokens,
                 token_sha256=measured.token_sha256,
             )
         )
+
+    def evaluation_id(self, step: int) -> str:
+        """The evaluation of this attempt at a step."""
+        return f"e{self.attempt:04}-s{step:06}"
 
     def checkpoint_written(self, written: Written, parent: str | None, descriptor: str) -> None:
         """Only after the checkpoint is durable."""
@@ -424,12 +461,11 @@ class Recorder:
                 checkpoint_family=CHECKPOINT_FAMILY,
                 step=written.step,
                 parent_checkpoint_id=parent,
-                files=[events.FileDigest(path=path, bytes=size, sha256=sha256) for path, size, sha256 in written.files],
-                weights_sha256=written.weights_sha256,
-                optimizer_sha256=written.optimizer_sha256,
-                rng_sha256=written.rng_sha256,
+                files=[
+                    events.CheckpointFile(path=path, bytes=size, sha256=sha256, role=role)
+                    for (path, size, sha256), role in zip(written.files, written.roles, strict=True)
+                ],
                 tensor_layout_digest=bytes.fromhex(model.checkpoint_contract.tensor_layout_digest),
-                model_descriptor_digest=bytes.fromhex(contracts.model_descriptor_digest(model)),
                 cursor_position=written.position,
                 writer_node_id=socket.gethostname(),
                 started_at_ns=written.started_at_ns,
@@ -437,40 +473,49 @@ class Recorder:
             )
         )
 
-    def checkpoint_promoted(self, checkpoint_id: str, label: str, weights_sha256: bytes) -> None:
+    def checkpoint_promoted(self, checkpoint_id: str, label: str, object_sha256: bytes) -> None:
+        """The checkpoint at the horizon."""
         self.writer.emit(
-            events.CheckpointPromoted(checkpoint_id=checkpoint_id, label=label, weights_sha256=weights_sha256)
+            events.CheckpointPromoted(
+                checkpoint_id=checkpoint_id,
+                label=label,
+                object_sha256=object_sha256,
+                criterion="last",
+                criterion_split=None,
+                evaluation_id=None,
+            )
         )
 
-    def run_finished(self) -> None:
-        self.writer.emit(events.RunFinished(outcome="completed"))
+    def stream_ended(self, last_step: int, *, completed: bool) -> None:
+        """The last event of this rank's stream."""
+        self.writer.emit(events.StreamEnded(outcome="completed" if completed else "stopped", last_step=last_step))
 
 
 # ---- The end of a run ----
 
 
-def complete(recorder: Recorder, past: Past, corpus: Path) -> None:
-    """The rest after the promotion: dry replays, receipt, completion, finish; each on sealed events.
+def complete(run: Path, attempt: int, past: Past, corpus: Path) -> None:
+    """The rest after every train stream has ended: dry replays, receipt, completion, finish; each on sealed events.
 
     A replay that differs ends it there: such a run gets no receipt, and the audit that follows says why.
     """
+    with phase("sealing"):
+        log.seal_in_child(run)
     if not past.stage_completed:
-        with phase("sealing"):
-            recorder.writer.rotate()
-            log.seal_in_child(recorder.run)
         with phase("replaying order and content"):
-            equal = [_replay_in_child(recorder.run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
-            log.seal_in_child(recorder.run)
+            equal = [_replay_in_child(run, corpus) for _ in range(past.exact_replays, DRY_REPLAYS)]
+            log.seal_in_child(run)
         if not all(equal):
             return
-        with phase("deriving the receipt"):
-            if not past.receipt_recorded:
-                record_receipt(recorder.run, recorder.writer)
-            complete_stage(recorder.run, recorder.writer)
-    with phase("finishing the record"):
-        recorder.run_finished()
-        recorder.writer.close()
-        log.seal_in_child(recorder.run)
+    with completion.open_completion(run, attempt) as writer:
+        if not past.stage_completed:
+            with phase("deriving the receipt"):
+                if not past.receipt_recorded:
+                    record_receipt(run, writer)
+                complete_stage(run, writer)
+        with phase("finishing the record"):
+            completion.finish_run(writer, "completed")
+    log.seal_in_child(run)
 
 
 def _replay_in_child(run: Path, corpus: Path) -> bool:

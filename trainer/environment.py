@@ -146,6 +146,27 @@ def _cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
+def launch_id() -> str | None:
+    """Which start of torchrun this is; null for a lone process."""
+    run, restarts = os.environ.get("TORCHELASTIC_RUN_ID"), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return None if run is None else f"{run}.{restarts}"
+
+
+def circumstances(world: World, threads: int) -> dict[str, Any]:
+    """Where and with what an attempt trains, as `attempt_started` has it. Every rank takes part."""
+    commit, dirty = git_state()
+    return {
+        "launch_id": launch_id(),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": versions(),
+        "isa": isa(),
+        "threads_per_process": threads,
+        "devices": devices(world),
+        "deterministic": True,
+    }
+
+
 def git_state() -> tuple[str | None, bool | None]:
     """(commit, dirty) of the clone that the trainer runs from; nulls where there is no clone or no git."""
     folder = Path(__file__).resolve().parent

@@ -46,7 +46,9 @@ def measure(
         sequence_nats: list[float] = []
         target_tokens = 0
         tokens = hashlib.sha256()
-        sequence_ids = range(evaluation_set["first_sequence_id"], evaluation_set["end_sequence_id"])
+        sequence_ids = range(
+            evaluation_set["first_sequence_id"], evaluation_set["end_sequence_id"], evaluation_set["stride"]
+        )
         for first in range(0, len(sequence_ids), SEQUENCES_AT_ONCE):
             rows = shards.rows(sequence_ids[first : first + SEQUENCES_AT_ONCE])
             tokens.update(rows.tobytes())

@@ -35,7 +35,6 @@ from trainer.files import open_recorded
 from trainer.model import CompactDecoder, initialise, token_losses
 from trainer.order import Order, micro_batch_positions, order_of
 from trainer.progress import TrainingProgress
-from trainer.promises import source_ids
 from trainer.talk import say
 from trainer.tokenizer import Shards, promised_shards
 
@@ -62,6 +61,12 @@ class Training:
     def plan(self) -> dict[str, Any]:
         plan: dict[str, Any] = self.contracts["sampling_plan"]
         return plan
+
+    @property
+    def batch_sequences(self) -> int:
+        """Sequences of a step, over all ranks."""
+        sequences: int = self.plan["batch"]["schedule"][0]["sequences"]
+        return sequences
 
 
 def build(documents: dict[str, str], settings: Settings, world: World, recorder: Recorder, artifacts: Path) -> Training:
@@ -101,8 +106,8 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
     and kept in a checkpoint. Raises Damaged when the checkpoint's files are not what was recorded.
     """
     settings, plan = training.settings, training.plan
-    horizon, divisor = plan["horizon_steps"], plan["global_batch_sequences"] * (plan["sequence_tokens"] - 1)
-    tokens_per_step = plan["global_batch_sequences"] * plan["sequence_tokens"]
+    horizon, divisor = plan["horizon_steps"], training.batch_sequences * (plan["sequence_tokens"] - 1)
+    tokens_per_step = training.batch_sequences * plan["sequence_tokens"]
     cut_step, silent = loaded.step if loaded else 0, training.world.rank > 0
     parent = _restore(training, loaded) if loaded else None
     with TrainingProgress(done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
@@ -127,12 +132,15 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
             training.recorder.step_completed(
                 step=step,
                 loss_sum_nats=own_sum,
-                loss_divisor_tokens=divisor,
+                target_tokens=divisor // training.world.size,
+                loss_divisor=float(divisor),
                 loss_nats=loss_nats,
                 grad_norm=grad_norm,
                 learning_rate=rate,
                 step_ms=(time.perf_counter() - started_s) * 1000,
+                updated=True,
                 trace_sha256=trace_sha256(loss_nats, grad_norm),
+                trainer_step=None,
             )
             progress.step(step, loss_nats, time.perf_counter() - started_s)
             if step % settings.evaluate_every_steps == 0 or step == horizon:
@@ -145,14 +153,14 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
 
 
 def _restore(training: Training, loaded: Recorded) -> str:
-    weights_sha256 = checkpoint.load(
+    object_sha256 = checkpoint.load(
         training.artifacts,
         loaded,
         rank=training.world.rank,
         model=training.model,
         optimizer=training.optimizer,
     )
-    training.recorder.checkpoint_loaded(loaded, weights_sha256)
+    training.recorder.checkpoint_loaded(loaded, object_sha256)
     return loaded.checkpoint_id
 
 
@@ -162,15 +170,15 @@ def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
     The loss of a step is the sum over all its target tokens divided by their number, so gradients add up
     over micro steps and ranks without another factor.
     """
-    plan, world = training.plan, training.world
+    settings, world = training.settings, training.world
     smoothing = training.contracts["stage_config"]["objective_config"]["label_smoothing_bps"] / 10_000
     loss_sum = torch.zeros((), dtype=torch.float64, device=world.device)
-    for micro_step in range(plan["micro_steps"]):
+    for micro_step in range(settings.micro_steps):
         positions = micro_batch_positions(
             step,
-            global_batch=plan["global_batch_sequences"],
+            global_batch=training.batch_sequences,
             world_size=world.size,
-            micro_steps=plan["micro_steps"],
+            micro_steps=settings.micro_steps,
             rank=world.rank,
             micro_step=micro_step,
         )
@@ -193,9 +201,8 @@ def _evaluate(training: Training, step: int) -> str:
     with autocast(training.world.device):
         sets, device = training.plan["evaluation_sets"], training.world.device
         for measured in measure(training.model, training.shards, sets, device):
-            split, family = measured.evaluation_set["split_name"], measured.evaluation_set["source_family_id"]
-            sources = source_ids(training.contracts["tokenized_corpus"], split, family)
-            training.recorder.split_loss_measured(step, measured, sources)
+            split = measured.evaluation_set["split_name"]
+            training.recorder.split_loss_measured(step, measured)
             nats[split] += measured.loss_sum_nats
             target_tokens[split] += measured.target_tokens
     losses = "  ".join(f"{split} {nats[split] / target_tokens[split]:.3f}" for split in nats)
@@ -211,7 +218,7 @@ def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
             training.artifacts,
             attempt=attempt,
             step=step,
-            position=step * training.plan["global_batch_sequences"],
+            position=step * training.batch_sequences,
             model=training.model,
             optimizer=training.optimizer,
             rng_states=rng_states,
@@ -224,9 +231,9 @@ def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
 def promote(training: Training, checkpoint_id: str) -> None:
     """Name the run's result, with the digest of its weights as they are read back now."""
     with open_recorded(training.artifacts, f"checkpoints/{checkpoint_id}/{checkpoint.WEIGHTS_FILE}") as file:
-        weights_sha256 = hashlib.file_digest(file, "sha256").digest()
+        object_sha256 = hashlib.file_digest(file, "sha256").digest()
     label = f"{training.settings.anchor}-pretrain-final"
-    training.recorder.checkpoint_promoted(checkpoint_id, label, weights_sha256)
+    training.recorder.checkpoint_promoted(checkpoint_id, label, object_sha256)
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

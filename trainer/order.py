@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
 
+ORDER_NAME, ORDER_VERSION = "psion.weighted_cycle", "1"
 CYCLE_SLOTS = 10_000
 ROUNDS = 8
 _KEY_DOMAIN = b"psion-ledger/v1/permutation\0"

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainer.config import PYTHON_TEXT, BadInput, Settings
 from trainer.document import Document
-from trainer.order import order_of
+from trainer.order import ORDER_NAME, ORDER_VERSION, order_of
 from trainer.sizes import TOTAL_BPS
 from trainer.tokenizer import END_OF_TEXT, Packed, Shard, token_dtype
 
@@ -224,19 +224,11 @@ def largest_remainder(counts: dict[str, int]) -> dict[str, int]:
     return shares
 
 
-def sampling_plan(settings: Settings, manifest: Json, shards: Sequence[Shard], sequence_index_sha256: str) -> Json:
-    """`psion_ledger.sampling_plan.v1`: every number that the order follows from, and what is measured."""
+def sampling_plan(settings: Settings, manifest: Json, shards: Sequence[Shard], world_size: int) -> Json:
+    """`psion_ledger.sampling_plan.v1`: the order, how steps take positions, and what is measured when."""
     return {
         "schema_version": "psion_ledger.sampling_plan.v1",
         "dataset_identity": manifest["replay_contract"]["stable_dataset_identity"],
-        "sampler_name": "psion_ledger_weighted_feistel",
-        "sampler_version": "v1",
-        "sampler_seed": settings.seed,
-        "sequence_tokens": settings.context,
-        "token_dtype": token_dtype(manifest["tokenizer"]["vocab_size"]).name,
-        "global_batch_sequences": settings.batch,
-        "micro_steps": settings.micro_steps,
-        "horizon_steps": settings.steps,
         "families": [
             {
                 "split_name": shard.split,
@@ -250,43 +242,57 @@ def sampling_plan(settings: Settings, manifest: Json, shards: Sequence[Shard], s
             }
             for shard in shards
         ],
+        "order": _order(settings.seed),
+        "unit": "sequence",
+        "sequence_tokens": settings.context,
+        "token_dtype": token_dtype(manifest["tokenizer"]["vocab_size"]).name,
+        "targets": "all_but_first",
+        "passes": {"end": "spans"},
+        "batch": {
+            "schedule": [{"first_step": 1, "sequences": settings.batch}],
+            "micro_batch_sequences": settings.batch // (world_size * settings.micro_steps),
+        },
+        "ranks": {"layout": "rank_major", "take": "contiguous"},
+        "horizon_steps": settings.steps,
         "evaluation_sets": [_evaluation_set(shard, settings.evaluation_sequences) for shard in shards],
-        "sequence_index_sha256": sequence_index_sha256,
+        "evaluations": {"every_steps": settings.evaluate_every_steps, "at_start": True, "at_end": True},
+        "checkpoints": {"every_steps": settings.checkpoint_every_steps, "at_start": True, "at_end": True},
+        "loss_divisor": "target_tokens",
+        "norm_is_global": True,
+        "rate_is_global": True,
     }
 
 
+def _order(seed: int) -> Json:
+    named = {"kind": "derived", "name": ORDER_NAME, "version": ORDER_VERSION}
+    return named | {"seed": seed, "may_repeat": "anything"}
+
+
 def _evaluation_set(shard: Shard, sequences_most: int) -> Json:
-    end = min(shard.end_sequence_id, shard.first_sequence_id + sequences_most)
+    """Sequences spread evenly over a family: neighbours would be of one document, and their loss mean little."""
+    held = shard.end_sequence_id - shard.first_sequence_id
+    sequences = min(held, sequences_most)
+    stride = held // sequences
+    first = shard.first_sequence_id + (held - 1 - (sequences - 1) * stride) // 2
     return {
         "evaluation_set": "train_probe" if shard.split == "train" else shard.split,
         "split_name": shard.split,
-        "split_kind": shard.split,
         "source_family_id": shard.source_family_id,
-        "first_sequence_id": shard.first_sequence_id,
-        "end_sequence_id": end,
-        "sequences": end - shard.first_sequence_id,
+        "first_sequence_id": first,
+        "end_sequence_id": first + (sequences - 1) * stride + 1,
+        "stride": stride,
+        "sequences": sequences,
     }
 
 
 def refuse_short_horizon(contracts: Json) -> None:
     """Raises BadInput when a family of the policy would draw nothing, naming the fewest steps that work."""
     plan = contracts["sampling_plan"]
-    steps, batch = plan["horizon_steps"], plan["global_batch_sequences"]
+    steps, batch = plan["horizon_steps"], plan["batch"]["schedule"][0]["sequences"]
     if steps < (fewest := order_of(contracts).smallest_horizon_steps(batch)):
         raise BadInput(
             f"{steps} steps of {batch} sequences would never draw some source family; give --steps {fewest} or more"
         )
-
-
-def source_ids(manifest: Json, split: str, family: str) -> list[str]:
-    """The sources of one (split, family), sorted."""
-    return sorted(
-        source["source_id"]
-        for shard in manifest["shards"]
-        if shard["split_name"] == split
-        for source in shard["source_lineage"]
-        if source["source_family_id"] == family
-    )
 
 
 def _slug(name: str) -> str:

@@ -28,28 +28,32 @@ from trainer.files import open_recorded, write_durably
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILE = "tokenizer.json"
 
+INDEX_ROWS_A_PART = 400_000
+
 Tokens = NDArray[np.uint32]
+Part = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
     """The sequences of one (split, family). `rows` is [sequences, context], ids as little-endian uint32.
 
-    `parts` says for each sequence whose tokens stand in it: (source id, document id, tokens). `tail_tokens`
+    `parts` says for each sequence whose tokens stand in it: (source id, document id, first token of the document,
+    tokens). `tail_tokens`
     filled no sequence. `repeats` is how many sequences were left out because training sees the same tokens.
     """
 
     split: str
     source_family_id: str
     rows: Tokens
-    parts: list[list[tuple[str, str, int]]]
+    parts: list[list[Part]]
     digests: list[bytes]
     tail_tokens: int
     repeats: int = 0
 
     @property
     def source_ids(self) -> list[str]:
-        return sorted({source_id for parts in self.parts for source_id, _, _ in parts})
+        return sorted({source_id for parts in self.parts for source_id, *_ in parts})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +109,14 @@ def _packed_group(split: str, family: str, documents: list[Document], tokenizer:
     joined = np.concatenate([np.array(part, dtype="<u4") for part in ids])
     sequences, tail_tokens = divmod(len(joined), context)
     rows: Tokens = joined[: sequences * context].reshape(sequences, context)
-    parts: list[list[tuple[str, str, int]]] = [[] for _ in range(sequences)]
+    parts: list[list[Part]] = [[] for _ in range(sequences)]
     first = 0
     for document, part in zip(documents, ids, strict=True):
         end = first + len(part)
         for sequence in range(first // context, min(sequences, (end - 1) // context + 1)):
-            tokens = min(end, (sequence + 1) * context) - max(first, sequence * context)
-            parts[sequence].append((document.source_id, document.document_id, tokens))
+            begin = max(first, sequence * context)
+            tokens = min(end, (sequence + 1) * context) - begin
+            parts[sequence].append((document.source_id, document.document_id, begin - first, tokens))
         first = end
     digests = [hashlib.sha256(row.tobytes()).digest() for row in rows]
     return Packed(
@@ -168,12 +173,16 @@ def token_dtype(vocab: int) -> np.dtype[np.uint16] | np.dtype[np.uint32]:
     return np.dtype("<u2") if vocab <= 2**16 else np.dtype("<u4")
 
 
-def sequence_index(packed: Sequence[Packed]) -> bytes:
-    """The sequence index as Parquet: what stands in each sequence, and the sha256 of its ids as uint32."""
+def sequence_index(packed: Sequence[Packed]) -> list[tuple[bytes, int]]:
+    """The sequence index as Parquet files, each with its rows: what stands in each sequence, and the sha256 of its ids
+    as uint32."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    document = pa.struct([("source_id", pa.string()), ("document_id", pa.string()), ("tokens", pa.int32())])
+    document = pa.struct(
+        [("source_id", pa.string()), ("document_id", pa.string()), ("first_token", pa.int64()), ("tokens", pa.int32())]
+    )
+    names = ("source_id", "document_id", "first_token", "tokens")
     columns = {
         "sequence_id": pa.int64(),
         "split_name": pa.string(),
@@ -182,7 +191,7 @@ def sequence_index(packed: Sequence[Packed]) -> bytes:
         "token_sha256": pa.binary(32),
         "documents": pa.list_(document),
     }
-    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+    schema = pa.schema([pa.field(name, kind, nullable=name == "token_sha256") for name, kind in columns.items()])
     keys = [(group.split, group.source_family_id) for group in packed for _ in group.parts]
     table = pa.table(
         [
@@ -191,17 +200,16 @@ def sequence_index(packed: Sequence[Packed]) -> bytes:
             [family for _, family in keys],
             [group.rows.shape[1] for group in packed for _ in group.parts],
             [digest for group in packed for digest in group.digests],
-            [
-                [{"source_id": source, "document_id": document, "tokens": tokens} for source, document, tokens in parts]
-                for group in packed
-                for parts in group.parts
-            ],
+            [[dict(zip(names, part, strict=True)) for part in parts] for group in packed for parts in group.parts],
         ],
         schema=schema,
     )
-    data = io.BytesIO()
-    pq.write_table(table, data, compression="zstd")
-    return data.getvalue()
+    files = []
+    for first in range(0, len(keys), INDEX_ROWS_A_PART):
+        data, rows = io.BytesIO(), table.slice(first, INDEX_ROWS_A_PART)
+        pq.write_table(rows, data, compression="zstd")
+        files.append((data.getvalue(), rows.num_rows))
+    return files
 
 
 def promised_shards(plan: dict[str, Any], manifest: dict[str, Any]) -> list[Shard]:

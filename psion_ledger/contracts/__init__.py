@@ -4,9 +4,9 @@
     ModelDescriptor       the decoder, its tokenizer, its tensors          psion.compact_decoder_descriptor.v1
     TokenizedCorpus       splits, shards, sources                          psion.tokenized_corpus_manifest.v1
     SamplingPolicy        how often each family is drawn, and its caps     psion.sampling_policy.v1
-    SamplingPlan          sequence ranges, batch, horizon, evaluation sets psion_ledger.sampling_plan.v1
+    SamplingPlan          sequences, order, steps, evaluation sets         psion_ledger.sampling_plan.v1
 
-`check_contracts` returns what does not hold as findings; `require_bound` raises them.
+`check_documents` returns what does not hold as findings; what an order asks besides is in `orders`.
 """
 
 from typing import Literal, overload
@@ -18,7 +18,7 @@ from psion_ledger.contracts import (
     stage_config,
     tokenized_corpus,
 )
-from psion_ledger.contracts.binding import Contracts, check_contracts, require_bound
+from psion_ledger.contracts.binding import Contracts, check_documents
 from psion_ledger.contracts.codec import decode_struct, encode_document
 from psion_ledger.contracts.digests import (
     model_descriptor_digest,
@@ -31,8 +31,6 @@ from psion_ledger.contracts.sampling_plan import (
     EvaluationSet,
     PlanFamily,
     SamplingPlan,
-    cycle_slots,
-    family_draws,
 )
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import ObjectiveConfig, PretrainStageConfig
@@ -54,14 +52,11 @@ __all__ = [
     "SizeAnchor",
     "TokenizedCorpus",
     "TokenizerBinding",
-    "check_contracts",
-    "cycle_slots",
+    "check_documents",
     "decode_document",
     "describe",
     "encode_document",
-    "family_draws",
     "model_descriptor_digest",
-    "require_bound",
     "tensor_layout_digest",
     "tokenizer_binding_digest",
 ]

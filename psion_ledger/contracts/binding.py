@@ -5,20 +5,19 @@ import msgspec
 from psion_ledger.contracts import (
     corpus_rules,
     descriptor_rules,
-    sampling_plan,
+    plan_rules,
     sampling_policy,
     stage_config,
 )
 from psion_ledger.contracts.digests import model_descriptor_digest, tokenizer_binding_digest
 from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal, same_text
 from psion_ledger.contracts.model_descriptor import ModelDescriptor
-from psion_ledger.contracts.plan_binding import plan_against_corpus, plan_against_model, plan_against_policy
+from psion_ledger.contracts.plan_binding import plan_against_corpus, plan_against_model
 from psion_ledger.contracts.sampling_plan import SamplingPlan
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import PretrainStageConfig
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 from psion_ledger.contracts.values import is_blank
-from psion_ledger.errors import ContractRefused
 
 
 class Contracts(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,33 +80,21 @@ def _policy_findings(policy: SamplingPolicy, corpus: TokenizedCorpus) -> Finding
     yield from covers(f"{at}/source_contribution_caps", sources, capped, "CoverageMismatch")
 
 
-def check_contracts(contracts: Contracts) -> list[ContractFinding]:
+def check_documents(contracts: Contracts) -> list[ContractFinding]:
     """Every rule of every document, then the bindings: config, policy, plan. An empty list: all hold.
 
-    What the plan draws is counted only when policy and plan hold their own rules: else it means nothing.
+    What an order asks of them is its own (`orders.check_contracts`).
     """
     descriptor, corpus = contracts.model_descriptor, contracts.tokenized_corpus
     policy, plan = contracts.sampling_policy, contracts.sampling_plan
-    mixture = [*sampling_policy.rules(policy), *sampling_plan.rules(plan)]
     return [
         *descriptor_rules.rules(descriptor),
         *corpus_rules.rules(corpus),
-        *mixture,
+        *sampling_policy.rules(policy),
+        *plan_rules.rules(plan),
         *config_findings(contracts.stage_config, descriptor, corpus, policy),
         *_tokenizer_findings(descriptor, corpus),
         *_policy_findings(policy, corpus),
         *plan_against_model(plan, descriptor),
         *plan_against_corpus(plan, corpus),
-        *([] if mixture else plan_against_policy(plan, policy, corpus)),
     ]
-
-
-def require_bound(contracts: Contracts) -> None:
-    """Raises ContractRefused with every finding, one a line, where `check_contracts` has any."""
-    found = check_contracts(contracts)
-    if found:
-        lines = [
-            f"{finding.pointer}: {finding.code}: expected {finding.expected!r}, found {finding.actual!r}"
-            for finding in found
-        ]
-        raise ContractRefused("\n".join([f"the contracts do not hold ({len(found)} findings):", *lines]))

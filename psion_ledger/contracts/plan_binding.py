@@ -1,19 +1,18 @@
-"""The sampling plan against the other documents: the corpus that it orders and the policy that it follows."""
+"""The sampling plan against the model that it feeds and the corpus that it orders."""
 
 from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal
 from psion_ledger.contracts.model_descriptor import ModelDescriptor
-from psion_ledger.contracts.sampling_plan import ROLE, SamplingPlan, cycle_slots, family_draws
-from psion_ledger.contracts.sampling_policy import SamplingPolicy
+from psion_ledger.contracts.sampling_plan import ROLE, SamplingPlan
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
-from psion_ledger.contracts.values import TOTAL_BPS
 
+SEQUENTIAL = "sequential"
 _UINT16_IDS = 2**16
 
 
 def plan_against_model(plan: SamplingPlan, descriptor: ModelDescriptor) -> Findings:
     """Sequences fit the context, and token ids fit their width."""
     context, vocabulary = descriptor.config.max_context, descriptor.config.vocab_size
-    if plan.sequence_tokens > context:
+    if plan.sequence_tokens is not None and plan.sequence_tokens > context:
         expected, actual = f"at most {context}, the model's context", str(plan.sequence_tokens)
         yield ContractFinding("ContextLengthMismatch", f"{ROLE}#/sequence_tokens", expected, actual)
     if plan.token_dtype == "uint16" and vocabulary > _UINT16_IDS:
@@ -22,14 +21,10 @@ def plan_against_model(plan: SamplingPlan, descriptor: ModelDescriptor) -> Findi
 
 
 def plan_against_corpus(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
-    """Identity, seed, splits, families, totals and shards are the corpus's."""
-    replay, at = corpus.replay_contract, f"{ROLE}#/families"
+    """Identity, order, splits, families, totals and shards are the corpus's."""
+    at = f"{ROLE}#/families"
     yield from equal(f"{ROLE}#/dataset_identity", corpus.identity, plan.dataset_identity)
-    seed = replay.deterministic_shuffle_seed
-    yield from equal(f"{ROLE}#/sampler_seed", seed, plan.sampler_seed, "ReplayContractMismatch")
-    ordering_at = "tokenized_corpus#/replay_contract/shard_ordering"
-    ordering = "deterministic_shuffle"
-    yield from equal(ordering_at, ordering, replay.shard_ordering, "ReplayContractMismatch")
+    yield from _replay_contract(plan, corpus)
     splits = {split.split_name: split for split in corpus.splits}
     known = []
     for index, family in enumerate(plan.families):
@@ -44,6 +39,20 @@ def plan_against_corpus(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings
     yield from covers(at, promised, known, "SourceFamilyCoverageMismatch")
     yield from _totals(plan, corpus)
     yield from _shards(plan, corpus)
+
+
+def _replay_contract(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
+    """The corpus's replay contract is what the plan's order gives."""
+    if plan.order.kind != "derived":
+        return
+    replay, sequential = corpus.replay_contract, plan.order.name == SEQUENTIAL
+    seed = plan.order.seed
+    if seed is not None:
+        expected = replay.deterministic_shuffle_seed
+        yield from equal(f"{ROLE}#/order/seed", expected, seed, "ReplayContractMismatch")
+    ordering_at = "tokenized_corpus#/replay_contract/shard_ordering"
+    ordering = "manifest_order" if sequential else "deterministic_shuffle"
+    yield from equal(ordering_at, ordering, replay.shard_ordering, "ReplayContractMismatch")
 
 
 def _totals(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
@@ -72,34 +81,3 @@ def _shards(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings:
         ]
         listed = [shard_id for shard_id in family.shard_ids if shard_id in ids]
         yield from covers(at, own, listed, "CoverageMismatch")
-
-
-def plan_against_policy(plan: SamplingPlan, policy: SamplingPolicy, corpus: TokenizedCorpus) -> Findings:
-    """Every train family is drawn within the horizon, within its cap, and once only in a single pass.
-
-    Sequences are all of one length, so shares of tokens are shares of draws; a cap allows one of rounding.
-    """
-    positions, at = plan.horizon_positions, f"{ROLE}#/horizon_steps"
-    weights = policy.weights
-    draws = family_draws(weights, positions)
-    never = sorted(family for family, count in draws.items() if count == 0)
-    if never:
-        slots = cycle_slots(weights)
-        needed = 1 + max(slots.index(family) for family in weights)
-        steps = -(-needed // plan.global_batch_sequences)
-        expected = f"at least {steps} steps, so that each family is drawn"
-        actual = f"{plan.horizon_steps}, which never draws {', '.join(never)}"
-        yield ContractFinding("FamilyNeverDrawn", at, expected, actual)
-    for index, row in enumerate(policy.source_family_weights):
-        count, cap = draws[row.source_family_id], row.maximum_family_token_share_bps
-        if (count - 1) * TOTAL_BPS > cap * positions:
-            cap_at = f"sampling_policy#/source_family_weights/{index}/maximum_family_token_share_bps"
-            expected = f"room for {count} of {positions} planned sequences"
-            yield ContractFinding("ShareAboveCap", cap_at, expected, str(cap))
-    if corpus.replay_contract.iteration_mode == "single_pass":
-        for family in plan.families:
-            count = draws.get(family.source_family_id, 0)
-            if family.split_kind == "train" and count > family.sequences:
-                expected = f"at most {family.sequences} draws of {family.source_family_id} in a single pass"
-                actual = f"{plan.horizon_steps}, which makes {count}"
-                yield ContractFinding("ReplayContractMismatch", at, expected, actual)

@@ -1,28 +1,28 @@
-"""`psion_ledger.sampling_plan.v1`: every number that the order of batches follows from, and the slot table.
+"""`psion_ledger.sampling_plan.v1`: which sequences there are, in which order they come, and how steps take them.
 
-Sequence ids are dense from 0 over all families of all splits, sorted by split and then family. A position of
-training falls in slot `position mod 10,000` of the policy's cycle; the slot names the family that is drawn.
+Sequence ids are dense from 0 over all families of all splits, sorted by split and then family. Positions are places in
+the run's consumption: global, from 0, never restarting. `plan_rules` has what a plan must hold.
 """
 
-from functools import lru_cache
-from math import lcm
 from typing import Literal
 
-from psion_ledger.contracts.finding import (
-    ContractFinding,
-    Findings,
-    at_least,
-    covers,
-    document_rules,
-    equal,
-    unique,
-)
-from psion_ledger.contracts.values import U64, Part, Sha256Hex
-from psion_ledger.events import Count, SplitKind
+from msgspec import field
+
+from psion_ledger.contracts.values import U64, Part
+from psion_ledger.events import Count, Ordinal, SplitKind
 
 SCHEMA_VERSION = "psion_ledger.sampling_plan.v1"
 ROLE = "sampling_plan"
 TRAIN_PROBE = "train_probe"
+
+OrderKind = Literal["derived", "materialised", "undeclared"]
+MayRepeat = Literal["nothing", "padding", "anything"]
+Unit = Literal["sequence", "window", "content"]
+Targets = Literal["all_but_first", "all", "given"]
+PassEnd = Literal["spans", "short_batch"]
+Layout = Literal["rank_major", "micro_major"]
+Take = Literal["contiguous", "strided"]
+LossDivisor = Literal["target_tokens", "other"]
 
 
 class PlanFamily(Part, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class PlanFamily(Part, frozen=True, kw_only=True):
 
     split_name, split_kind: the split. source_family_id: the family.
     first_sequence_id, end_sequence_id: its sequences, half open.
-    sequences: how many. tokens: `sequences x sequence_tokens`.
+    sequences: how many. tokens: of all of them.
     shard_ids: the shards that hold them, in order.
     """
 
@@ -44,22 +44,96 @@ class PlanFamily(Part, frozen=True, kw_only=True):
     shard_ids: list[str]
 
 
+class OrderParameter(Part, frozen=True, kw_only=True):
+    """name: a parameter of a derived order. value: as that order asks for it."""
+
+    name: str
+    value: bool | int | str | list[int]
+
+
+class PlanOrder(Part, frozen=True, kw_only=True):
+    """Which sequence stands at each position.
+
+    kind: derived from the contracts, written down in files before training, or not declared.
+    name, version: of a derived order.
+    seed: what it is derived from, 0 to 2**64 - 1. parameters: what else, sorted by name.
+    may_repeat: what may come twice in one pass.
+    why: the reason why no order is declared.
+    """
+
+    kind: OrderKind
+    name: str | None = None
+    version: str | None = None
+    seed: U64 | None = None
+    parameters: list[OrderParameter] = field(default_factory=list)
+    may_repeat: MayRepeat
+    why: str | None = None
+
+
 class EvaluationSet(Part, frozen=True, kw_only=True):
     """The sequences of one family that every evaluation measures.
 
     evaluation_set: `train_probe` for the train split, else the split's own name.
-    split_name, split_kind: the split. source_family_id: the family.
-    first_sequence_id, end_sequence_id: the sequences, half open, inside the family's own.
+    split_name, source_family_id: the family.
+    first_sequence_id, end_sequence_id, stride: every `stride`th sequence from the first on, inside the family's own;
+    without them the set is sampled anew by each evaluation.
     sequences: how many.
     """
 
     evaluation_set: str
     split_name: str
-    split_kind: SplitKind
     source_family_id: str
-    first_sequence_id: Count
-    end_sequence_id: Count
+    first_sequence_id: Count | None = None
+    end_sequence_id: Count | None = None
+    stride: Ordinal | None = None
     sequences: Count
+
+
+class Cadence(Part, frozen=True, kw_only=True):
+    """every_steps: after each multiple of so many steps, where there is one. at_start: before the first step.
+    at_end: after the last one."""
+
+    every_steps: Ordinal | None = None
+    at_start: bool
+    at_end: bool
+
+
+class PlannedSkip(Part, frozen=True, kw_only=True):
+    """before_step: sequences that are left out before this step. sequences: how many."""
+
+    before_step: Ordinal
+    sequences: Ordinal
+
+
+class Passes(Part, frozen=True, kw_only=True):
+    """sequences: positions of one pass, where passes end at all. end: the batch at hand goes on into the next pass, or
+    it ends with the pass."""
+
+    sequences: Ordinal | None = None
+    end: PassEnd
+
+
+class BatchSize(Part, frozen=True, kw_only=True):
+    """first_step: the step from which on a global batch has so many sequences. sequences: over all ranks."""
+
+    first_step: Ordinal
+    sequences: Ordinal
+
+
+class BatchRule(Part, frozen=True, kw_only=True):
+    """schedule: sizes of the global batch, by first step; without it they are not promised.
+    micro_batch_sequences: sequences that one rank takes at once; without it that is not promised."""
+
+    schedule: list[BatchSize] | None = None
+    micro_batch_sequences: Ordinal | None = None
+
+
+class RankRule(Part, frozen=True, kw_only=True):
+    """layout: whether a step is dealt to the ranks first, or to the micro steps.
+    take: whether a rank takes neighbours, or every world-th position."""
+
+    layout: Layout
+    take: Take
 
 
 class SamplingPlan(Part, frozen=True, kw_only=True):
@@ -67,120 +141,42 @@ class SamplingPlan(Part, frozen=True, kw_only=True):
 
     schema_version: `psion_ledger.sampling_plan.v1`.
     dataset_identity: `dataset_id@dataset_version` of the corpus.
-    sampler_name, sampler_version: the order's definition.
-    sampler_seed: the corpus's deterministic_shuffle_seed, 0 to 2**64 - 1.
-    sequence_tokens: tokens in every sequence.
-    token_dtype: little-endian type of a token id in the shard files.
-    global_batch_sequences: sequences a step. micro_steps: forward passes a step.
-    horizon_steps: steps planned.
     families: ranges of sequence ids, sorted by (split_name, source_family_id).
-    evaluation_sets: one for each of `families`.
-    sequence_index_sha256: hex SHA-256 of the sequence index's Parquet file.
+    order: which sequence stands at each position.
+    unit: how a sequence is named: a row of the index, a window of tokens, or its content alone.
+    sequence_tokens: tokens in every sequence; without it the index says.
+    token_dtype: little-endian type of a token id in the shard files.
+    targets: which tokens of a sequence have a loss.
+    passes, batch, ranks: how passes, steps and ranks take positions.
+    planned_skips: sequences that are drawn and left out, by step.
+    horizon_steps: steps planned.
+    evaluation_sets: what evaluations measure, sorted as the families.
+    evaluations, checkpoints: when; without them that is not promised.
+    loss_divisor: what a step's loss sum is divided by.
+    norm_is_global, rate_is_global: whether all ranks have the same gradient norm, and the same learning rate.
     """
 
     schema_version: str
     dataset_identity: str
-    sampler_name: str
-    sampler_version: str
-    sampler_seed: U64
-    sequence_tokens: Count
-    token_dtype: Literal["uint16", "uint32"]
-    global_batch_sequences: Count
-    micro_steps: Count
-    horizon_steps: Count
     families: list[PlanFamily]
+    order: PlanOrder
+    unit: Unit
+    sequence_tokens: Ordinal | None = None
+    token_dtype: Literal["uint16", "uint32"]
+    targets: Targets
+    passes: Passes
+    batch: BatchRule
+    ranks: RankRule
+    planned_skips: list[PlannedSkip] = field(default_factory=list)
+    horizon_steps: Count
     evaluation_sets: list[EvaluationSet]
-    sequence_index_sha256: Sha256Hex
+    evaluations: Cadence | None = None
+    checkpoints: Cadence | None = None
+    loss_divisor: LossDivisor
+    norm_is_global: bool
+    rate_is_global: bool
 
     @property
-    def horizon_positions(self) -> int:
-        """Train sequences that the whole plan draws."""
-        return self.horizon_steps * self.global_batch_sequences
-
-
-@lru_cache(maxsize=16)
-def _slot_table(weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    # (2k + 1) / (2 w) compared over one denominator, so that equal keys are equal and nothing is rounded.
-    scale = lcm(*(weight for _, weight in weights))
-    keys = [((2 * k + 1) * (scale // weight), family) for family, weight in weights for k in range(weight)]
-    return tuple(family for _, family in sorted(keys))
-
-
-def cycle_slots(weights: dict[str, int]) -> list[str]:
-    """The family of each slot of one cycle, in slot order: sum(weights) of them, 10,000 for a policy.
-
-    Family f's k-th slot has key (2k+1)/(2*weight_f); slots sort by key, ties by family id. Each weight >= 1.
-    """
-    return list(_slot_table(tuple(sorted(weights.items()))))
-
-
-def family_draws(weights: dict[str, int], positions: int) -> dict[str, int]:
-    """How many of the positions [0, positions) draw each family, exactly."""
-    slots = cycle_slots(weights)
-    cycles, rest = divmod(positions, len(slots))
-    draws = {family: cycles * weight for family, weight in weights.items()}
-    for family in slots[:rest]:
-        draws[family] += 1
-    return draws
-
-
-def _count_rules(plan: SamplingPlan) -> Findings:
-    yield from at_least(f"{ROLE}#/sequence_tokens", 1, plan.sequence_tokens)
-    yield from at_least(f"{ROLE}#/global_batch_sequences", 1, plan.global_batch_sequences)
-    yield from at_least(f"{ROLE}#/micro_steps", 1, plan.micro_steps)
-    yield from at_least(f"{ROLE}#/horizon_steps", 1, plan.horizon_steps)
-    if plan.micro_steps and plan.global_batch_sequences % plan.micro_steps:
-        expected, actual = f"a multiple of {plan.micro_steps} micro steps", str(plan.global_batch_sequences)
-        yield ContractFinding("IndivisibleBatch", f"{ROLE}#/global_batch_sequences", expected, actual)
-
-
-def _family_rules(plan: SamplingPlan) -> Findings:
-    end, previous = 0, ("", "")
-    kinds: dict[str, SplitKind] = {}
-    for index, family in enumerate(plan.families):
-        at, key = f"{ROLE}#/families/{index}", (family.split_name, family.source_family_id)
-        if key <= previous:
-            expected, actual = f"after {'/'.join(previous)}, each once", "/".join(key)
-            yield ContractFinding("FamilyOrderMismatch", at, expected, actual)
-        kind = kinds.setdefault(family.split_name, family.split_kind)
-        yield from equal(f"{at}/split_kind", kind, family.split_kind, "SplitKindMismatch")
-        yield from equal(f"{at}/first_sequence_id", end, family.first_sequence_id, "SequenceRangeMismatch")
-        yield from at_least(f"{at}/sequences", 1, family.sequences)
-        own_end = family.first_sequence_id + family.sequences
-        yield from equal(f"{at}/end_sequence_id", own_end, family.end_sequence_id, "SequenceRangeMismatch")
-        tokens = family.sequences * plan.sequence_tokens
-        yield from equal(f"{at}/tokens", tokens, family.tokens, "CountMismatch")
-        yield from unique(f"{at}/shard_ids", family.shard_ids)
-        end, previous = family.end_sequence_id, key
-
-
-def _evaluation_rules(plan: SamplingPlan) -> Findings:
-    at = f"{ROLE}#/evaluation_sets"
-    families = {(family.split_name, family.source_family_id): family for family in plan.families}
-    measured = [(row.split_name, row.source_family_id) for row in plan.evaluation_sets]
-    yield from unique(at, measured)
-    yield from covers(at, families, measured, "SourceFamilyCoverageMismatch")
-    for index, (key, row) in enumerate(zip(measured, plan.evaluation_sets, strict=True)):
-        family = families.get(key)
-        if family is None:
-            continue
-        own = TRAIN_PROBE if family.split_kind == "train" else family.split_name
-        yield from equal(f"{at}/{index}/evaluation_set", own, row.evaluation_set)
-        yield from equal(f"{at}/{index}/split_kind", family.split_kind, row.split_kind, "SplitKindMismatch")
-        first, end = row.first_sequence_id, row.end_sequence_id
-        if not family.first_sequence_id <= first <= end <= family.end_sequence_id:
-            expected = f"inside [{family.first_sequence_id}, {family.end_sequence_id})"
-            actual = f"[{first}, {end})"
-            yield ContractFinding("SequenceRangeMismatch", f"{at}/{index}", expected, actual)
-        yield from at_least(f"{at}/{index}/sequences", 1, row.sequences)
-        yield from equal(f"{at}/{index}/sequences", end - first, row.sequences, "CountMismatch")
-
-
-def rules(plan: SamplingPlan) -> list[ContractFinding]:
-    """What the plan must hold by itself."""
-    return [
-        *document_rules(ROLE, SCHEMA_VERSION, plan),
-        *_count_rules(plan),
-        *_family_rules(plan),
-        *_evaluation_rules(plan),
-    ]
+    def train_families(self) -> list[PlanFamily]:
+        """The families that training draws from."""
+        return [family for family in self.families if family.split_kind == "train"]

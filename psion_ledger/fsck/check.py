@@ -16,7 +16,7 @@ from psion_ledger import heads
 from psion_ledger.errors import CannotDecide, Inaccessible, LedgerError, Unreadable
 from psion_ledger.fsck import contracts, journals
 from psion_ledger.fsck.finding import HARMLESS, UNDECIDED, Finding
-from psion_ledger.log import claim, files, find_run, manifest, unnamed
+from psion_ledger.log import claim, contract_files, files, find_run, manifest, unnamed
 from psion_ledger.log.frame import first_link
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SCHEMA_VERSION = "psion_ledger.fsck.v1"
 # What has its place by its name alone; segments are named by entries.
 _NAMED = re.compile(
     r"CLAIM|(attempts|manifest)/\d+\.json|journal/[^/]+/\d{12}\.wal|heads/[^/]+|receipts/.*"
-    r"|contracts/sequence_index-[0-9a-f]{16}\.parquet"
+    rf"|{contract_files.PATH.pattern}"
 )
 
 

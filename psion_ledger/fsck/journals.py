@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
-from psion_ledger.errors import Inaccessible, Unreadable
+from psion_ledger.errors import ContractRefused, Inaccessible, Unreadable
 from psion_ledger.events import ContractDeclared
 from psion_ledger.fsck.finding import Code, Finding
-from psion_ledger.log import claim, files, manifest
+from psion_ledger.log import claim, contract_files, files, manifest
 from psion_ledger.log.frame import Damage, Header, Scan, first_link, foreign
 from psion_ledger.log.liveness import live_holder
 
@@ -38,6 +39,17 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     contracts: list[Declared] = []
 
 
+def declared(role: str, document: str, stream: str, seq: int) -> list[Declared]:
+    """The files that a declared contract names; none where it is a document itself, or no list of ours."""
+    if role not in get_args(contract_files.FileContract):
+        return []
+    try:
+        parts = contract_files.parts_of(role, document)
+    except ContractRefused:
+        return []
+    return [Declared(path=part.path, sha256=part.sha256, stream=stream, seq=seq) for part in parts]
+
+
 def scans(folder: Path, claimed: claim.Claim) -> Iterator[Scanned]:
     journals = sorted((folder / "journal").glob("*/*.wal"))
     for path, following in zip_longest(journals, journals[1:]):
@@ -60,9 +72,8 @@ def scans(folder: Path, claimed: claim.Claim) -> Iterator[Scanned]:
         last_seq, contracts = scan.header.first_seq - 1, list[Declared]()
         for frame, _ in scan:
             last_seq, event = frame.seq, frame.event
-            if isinstance(event, ContractDeclared) and event.path is not None:
-                sha256 = event.sha256.hex()
-                contracts.append(Declared(path=event.path, sha256=sha256, stream=path.parent.name, seq=frame.seq))
+            if isinstance(event, ContractDeclared):
+                contracts += declared(event.contract_role, event.document, path.parent.name, frame.seq)
         # What a live writer has not finished to write is not torn.
         damage = None if scan.damage is None or (live and not scan.damage.tampered) else scan.damage
         yield Scanned(

@@ -4,6 +4,7 @@ from typing import Any
 
 from psion_ledger.log.child import child_command
 from psion_ledger.log.claim import (
+    attempt_sha256,
     check_run_id,
     claim_attempt,
     create_run,
@@ -13,10 +14,11 @@ from psion_ledger.log.claim import (
     run_ids,
     run_names,
 )
+from psion_ledger.log.contract_files import add_files
 from psion_ledger.log.journal import NOT_RECORDED, OnFailure, Writer, open_writer
 from psion_ledger.log.liveness import refuse_if_live
 from psion_ledger.log.names import stream_name
-from psion_ledger.log.recovery import add_sequence_index, keep_head, pinned_by, previous_ends
+from psion_ledger.log.recovery import completion_ends, keep_head, pinned_by, previous_ends
 from psion_ledger.log.sealer import seal_in_child
 
 
@@ -37,10 +39,12 @@ __all__ = [
     "NOT_RECORDED",
     "OnFailure",
     "Writer",
-    "add_sequence_index",
+    "add_files",
+    "attempt_sha256",
     "check_run_id",
     "child_command",
     "claim_attempt",
+    "completion_ends",
     "create_run",
     "created_at_ns",
     "find_run",

@@ -191,18 +191,25 @@ def claim_attempt(run: Path) -> int:
             attempt += 1
 
 
-def read_attempt(run: Path, number: int, claimed: Claim) -> Attempt:
-    """Which process claimed an attempt. Raises Unreadable when the file is missing, damaged or another run's."""
+def attempt_sha256(run: Path, number: int) -> bytes:
+    """The sha256 of an attempt's claim, which each of its streams names. Raises as `read_attempt`."""
+    return read_attempt(run, number, read_claim(run)[0])[1]
+
+
+def read_attempt(run: Path, number: int, claimed: Claim) -> tuple[Attempt, bytes]:
+    """Which process claimed an attempt, and the sha256 of the file that says so. Raises Unreadable when it is missing,
+    damaged or another run's."""
     path = run / "attempts" / f"{number}.json"
     try:
-        attempt, _ = canonical.decode(files.read_regular(path), Attempt)
+        data = files.read_regular(path)
+        attempt, _ = canonical.decode(data, Attempt)
     except FileNotFoundError:
         raise Unreadable(f"{path}: missing") from None
     except files.UNDECODABLE as error:
         raise Unreadable(f"{path}: not an attempt's claim: {error}") from error
     if (attempt.run_id, attempt.nonce) != (claimed.run_id, claimed.nonce):
         raise Unreadable(f"{path}: an attempt of run {attempt.run_id}, nonce {attempt.nonce}")
-    return attempt
+    return attempt, sha256(data)
 
 
 def _boot_id() -> str:

@@ -132,7 +132,7 @@ def _record(run: Path, cut: Cut, attempt: int, rank: int) -> None:
     )
     opened = events.StreamOpened(
         role="verify", attempt=attempt, rank=rank, host=socket.gethostname(), pid=os.getpid(),
-        code_version=__version__, previous=[],
+        code_version=__version__, attempt_sha256=claim.attempt_sha256(run, attempt), previous=[],
     )  # fmt: skip
     name = gap_stream(cut.stream)
     # One may be there, of a cut that was stopped or of the writer that could not write.

@@ -1,7 +1,6 @@
 """The frames of a journal as tables, a kind each: for a sealer, and for whoever reads what is not sealed yet."""
 
 from collections import defaultdict
-from typing import Literal
 
 import msgspec
 import pyarrow as pa
@@ -20,7 +19,7 @@ CHUNK_BYTES = 4 << 20
 class Identity(msgspec.Struct, frozen=True):
     """What stands beside every event of a stream: its role, attempt and rank."""
 
-    role: Literal["train", "verify"]
+    role: events.StreamRole
     attempt: int
     rank: int
 

@@ -37,7 +37,7 @@ _DURABLE_ON_RETURN = frozenset({
     events.StreamOpened, events.RunStarted, events.AttemptStarted, events.ContractDeclared, events.StageStarted,
     events.StageCompleted, events.StageAdvanced, events.CheckpointWritten, events.CheckpointLoaded,
     events.CheckpointRemoved, events.CheckpointPromoted, events.ReceiptRecorded, events.VerificationStarted,
-    events.VerificationCompleted, events.RunFinished,
+    events.VerificationCompleted, events.StreamEnded, events.RunFinished,
 })  # fmt: skip
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
 

@@ -15,7 +15,7 @@ import msgspec
 
 from psion_ledger.digest import leaf_hash, merkle_root
 from psion_ledger.errors import NewerFormat, Unreadable
-from psion_ledger.events import EVENTS_VERSION, KINDS
+from psion_ledger.events import EVENTS_VERSION, KINDS, StreamRole
 from psion_ledger.log import canonical, claim, files
 from psion_ledger.log.collector import collector_off
 
@@ -52,7 +52,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     previous_sha256: Hex
     events_version: Count
     stream: Stream
-    role: Literal["train", "verify"]
+    role: StreamRole
     attempt: Count
     rank: Count
     first_seq: Count

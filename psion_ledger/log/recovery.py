@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from psion_ledger.digest import sha256
 from psion_ledger.errors import Unreadable, UsageError
 from psion_ledger.events import StreamEnd
 from psion_ledger.log import claim, files, manifest
-from psion_ledger.log.names import is_of_rank
+from psion_ledger.log.names import completion_number, is_of_rank
 
 
 def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:
@@ -15,12 +14,20 @@ def previous_ends(run: Path, attempt: int) -> list[StreamEnd]:
     Rank 0 pins them all, so these are the streams since the last attempt in which a rank 0 opened one: in most runs
     those of the attempt before.
     """
+    known = _whole(run)
+    before = [entry for entry in known.entries if entry.attempt < attempt]
+    since = max((entry.attempt for entry in before if (entry.role, entry.rank) == ("train", 0)), default=0)
+    return _ends(known, sorted({entry.stream for entry in before if entry.attempt >= since}))
+
+
+def _whole(run: Path) -> manifest.Manifest:
     known = manifest.read(run, claim.read_claim(run)[1])
     if known.broken is not None:
         raise Unreadable(f"run {run.name}: {known.broken.path} is damaged: {known.broken.actual}")
-    before = [entry for entry in known.entries if entry.attempt < attempt]
-    since = max((entry.attempt for entry in before if (entry.role, entry.rank) == ("train", 0)), default=0)
-    streams = sorted({entry.stream for entry in before if entry.attempt >= since})
+    return known
+
+
+def _ends(known: manifest.Manifest, streams: list[str]) -> list[StreamEnd]:
     ends = [last for stream in streams if (last := known.last_of(stream)) is not None]
     return [
         StreamEnd(stream=end.stream, last_seq=end.last_seq, chain_head=bytes.fromhex(end.link_after)) for end in ends
@@ -31,6 +38,21 @@ def pinned_by(rank: int, ends: list[StreamEnd]) -> list[StreamEnd]:
     """Those of the `ends` that a train stream of `rank` pins: rank 0 all of them, another its own predecessor's."""
     own = [end for end in ends if is_of_rank(end.stream, rank)]
     return ends if rank == 0 else own[-1:]
+
+
+def completion_ends(run: Path, attempt: int) -> list[StreamEnd]:
+    """What a completion stream rests on, by name: the ends of all train streams of the last attempt, of every
+    verification that no process writes, and of the completion stream before. All must be sealed."""
+    known = _whole(run)
+    latest = max((n for e in known.entries if (n := completion_number(e.stream)) is not None), default=None)
+    wanted = {
+        entry.stream
+        for entry in known.entries
+        if (entry.role == "train" and entry.attempt == attempt)
+        or (entry.role == "verify" and not any((run / "journal" / entry.stream).glob("*.wal")))
+        or (latest is not None and completion_number(entry.stream) == latest)
+    }
+    return _ends(known, sorted(wanted))
 
 
 def keep_head(run: Path, size: int, note: bytes) -> None:
@@ -44,25 +66,3 @@ def keep_head(run: Path, size: int, note: bytes) -> None:
         if not files.publish(scratch, path) and files.read_regular(path) != note:
             raise UsageError(f"{path}: another head of {size} entries is there; move it away to sign with this key")
         files.sync_folder(run)
-
-
-def add_sequence_index(run: Path, parquet: bytes) -> tuple[str, bytes]:
-    """Keep the sequence index in the run's folder, durably. Its path there, and its sha256 (32 bytes).
-
-    Raises UsageError for one that no reader would take.
-    """
-    if len(parquet) > files.SEGMENT_BYTES_MAX:
-        raise UsageError(
-            f"run {run.name}: its sequence index has {len(parquet):,} bytes, and whoever audits the run reads at most "
-            f"{files.SEGMENT_BYTES_MAX:,}: take fewer or longer sequences"
-        )
-    digest = sha256(parquet)
-    folder = run / "contracts"
-    with files.reported(run):
-        files.make_folder(folder)
-        path = folder / f"sequence_index-{digest.hex()[:16]}.parquet"
-        scratch = files.scratch_path(run)
-        files.write_durable(scratch, parquet)
-        files.publish(scratch, path)
-        files.sync_folder(run)
-        return f"contracts/{path.name}", digest

@@ -8,20 +8,99 @@ splittable pseudorandom number generators", 2014).
 The trainer has the order too, one position at a time; the two share test vectors and no code.
 """
 
+from functools import lru_cache
+from math import lcm
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from psion_ledger.contracts import Contracts, PlanFamily, cycle_slots
+from psion_ledger.contracts import ContractFinding, Contracts, PlanFamily
+from psion_ledger.contracts.finding import Findings
+from psion_ledger.contracts.sampling_plan import ROLE
+from psion_ledger.contracts.steps import position_after
+from psion_ledger.contracts.values import TOTAL_BPS
 from psion_ledger.digest import length_prefixed, sha256
+from psion_ledger.orders.passes import Ids
 
+NAME, VERSION = "psion.weighted_cycle", "1"
 CYCLE_SLOTS = 10_000
 ROUNDS = 8
 # A round as a table is one look at it, and a table has as many entries as half of a place has values.
 TABLE_BITS_MAX = 16
-Ids = NDArray[np.int64]
 _Words = NDArray[np.uint64]
+
+
+@lru_cache(maxsize=16)
+def _slot_table(weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    # (2k + 1) / (2 w) compared over one denominator, so that equal keys are equal and nothing is rounded.
+    scale = lcm(*(weight for _, weight in weights))
+    keys = [((2 * k + 1) * (scale // weight), family) for family, weight in weights for k in range(weight)]
+    return tuple(family for _, family in sorted(keys))
+
+
+def cycle_slots(weights: dict[str, int]) -> list[str]:
+    """The family of each slot of one cycle, in slot order: sum(weights) of them, 10,000 for a policy.
+
+    Family f's k-th slot has key (2k+1)/(2*weight_f); slots sort by key, ties by family id. Each weight >= 1.
+    """
+    return list(_slot_table(tuple(sorted(weights.items()))))
+
+
+def family_draws(weights: dict[str, int], positions: int) -> dict[str, int]:
+    """How many of the positions [0, positions) draw each family, exactly."""
+    slots = cycle_slots(weights)
+    cycles, rest = divmod(positions, len(slots))
+    draws = {family: cycles * weight for family, weight in weights.items()}
+    for family in slots[:rest]:
+        draws[family] += 1
+    return draws
+
+
+def rules(contracts: Contracts) -> list[ContractFinding]:
+    """What this order asks of contracts that hold their own rules."""
+    return list(_rules(contracts))
+
+
+def _rules(contracts: Contracts) -> Findings:
+    """Every train family is drawn within the horizon, within its cap, and once only in a single pass.
+
+    Sequences are all of one length, so shares of tokens are shares of draws; a cap allows one of rounding.
+    """
+    plan, policy = contracts.sampling_plan, contracts.sampling_policy
+    if plan.unit != "sequence" or plan.sequence_tokens is None:
+        expected, actual = "sequences of one length", f"unit {plan.unit}, {plan.sequence_tokens} tokens"
+        yield ContractFinding("OrderMismatch", f"{ROLE}#/sequence_tokens", expected, actual)
+    if plan.batch.schedule is None:
+        return
+    positions, at = position_after(plan, plan.horizon_steps), f"{ROLE}#/horizon_steps"
+    draws = family_draws(policy.weights, positions)
+    if never := sorted(family for family, count in draws.items() if count == 0):
+        expected = f"at least {_fewest_steps(contracts)} steps, so that each family is drawn"
+        actual = f"{plan.horizon_steps}, which never draws {', '.join(never)}"
+        yield ContractFinding("FamilyNeverDrawn", at, expected, actual)
+    for index, row in enumerate(policy.source_family_weights):
+        count, cap = draws[row.source_family_id], row.maximum_family_token_share_bps
+        if (count - 1) * TOTAL_BPS > cap * positions:
+            cap_at = f"sampling_policy#/source_family_weights/{index}/maximum_family_token_share_bps"
+            expected = f"room for {count} of {positions} planned sequences"
+            yield ContractFinding("ShareAboveCap", cap_at, expected, str(cap))
+    if contracts.tokenized_corpus.replay_contract.iteration_mode == "single_pass":
+        for family in plan.train_families:
+            if (count := draws[family.source_family_id]) > family.sequences:
+                expected = f"at most {family.sequences} draws of {family.source_family_id} in a single pass"
+                actual = f"{plan.horizon_steps}, which makes {count}"
+                yield ContractFinding("ReplayContractMismatch", at, expected, actual)
+
+
+def _fewest_steps(contracts: Contracts) -> int:
+    """The smallest horizon in which every family is drawn."""
+    slots = cycle_slots(contracts.sampling_policy.weights)
+    needed = 1 + max(slots.index(family) for family in contracts.sampling_policy.weights)
+    step = 1
+    while position_after(contracts.sampling_plan, step) < needed:
+        step += 1
+    return step
 
 
 def round_keys(seed: int, family: str, permutation: int) -> list[int]:
@@ -90,8 +169,10 @@ class WeightedCycle:
 
     def __init__(self, contracts: Contracts) -> None:
         weights = {w.source_family_id: w.sampling_weight_bps for w in contracts.sampling_policy.source_family_weights}
-        self._seed = contracts.sampling_plan.sampler_seed
-        train = [f for f in contracts.sampling_plan.families if f.split_kind == "train"]
+        seed = contracts.sampling_plan.order.seed
+        assert seed is not None, "a derived order has a seed"
+        self._seed = seed
+        train = contracts.sampling_plan.train_families
         self._families = [_Family(f, weights[f.source_family_id]) for f in train]
         place = {family.source_family_id: index for index, family in enumerate(train)}
         drawn = dict.fromkeys(weights, 0)

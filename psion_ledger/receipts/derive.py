@@ -165,7 +165,7 @@ def _checkpoint(row: Row) -> CheckpointReference:
         checkpoint_family=row["checkpoint_family"],
         stream_id=templates.STREAM_ID.format_map(row),
         manifest_digest=sha256(canonical_json(files)).hex(),
-        object_digest=row["weights_sha256"].hex(),
+        object_digest=row["object_sha256"].hex(),
         writer_node_id=row["writer_node_id"],
         membership_epoch=row["membership_epoch"],
         cluster_state_digest=sha256(canonical_json(cluster)).hex(),

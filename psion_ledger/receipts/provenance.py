@@ -37,10 +37,10 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
         f"/objective_config/{field}": (f"contract stage_config/objective_config/{field}",) for field in _OBJECTIVE
     },
     f"{_REPORT}/split_name": ("event split_loss_measured.split_name",),
-    f"{_REPORT}/split_kind": ("event split_loss_measured.split_kind",),
+    f"{_REPORT}/split_kind": ("contract sampling_plan/families",),
     f"{_REPORT}/source_family_id": ("event split_loss_measured.source_family_id",),
     f"{_REPORT}/source_ids/*": (
-        "event split_loss_measured.source_ids",
+        "contract tokenized_corpus/source_family_bindings",
         # Of train: the sources of what was consumed.
         "event batch_replayed.sequence_ids",
         "contract sequence_index/documents",
@@ -52,8 +52,7 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     f"{_REPORT}/sequence_share_bps_within_split": (
         "event batch_replayed.sequence_ids",
         "contract sequence_index/source_family_id",
-        "event split_loss_measured.first_sequence_id",
-        "event split_loss_measured.end_sequence_id",
+        "event split_loss_measured.sequences",
     ),
     f"{_REPORT}/mean_next_token_loss_milli": (
         "event split_loss_measured.loss_sum_nanonats",
@@ -77,14 +76,14 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     f"{_CHECKPOINT}/checkpoint_family": ("event checkpoint_written.checkpoint_family",),
     f"{_CHECKPOINT}/stream_id": ("template STREAM_ID",),
     f"{_CHECKPOINT}/manifest_digest": ("sha256 checkpoint_written.files",),
-    f"{_CHECKPOINT}/object_digest": ("event checkpoint_written.weights_sha256",),
+    f"{_CHECKPOINT}/object_digest": ("event checkpoint_written.files",),
     f"{_CHECKPOINT}/writer_node_id": ("event checkpoint_written.writer_node_id",),
     f"{_CHECKPOINT}/membership_epoch": ("event stream_opened.attempt",),
     f"{_CHECKPOINT}/cluster_state_digest": (
         "sha256 stream_opened.attempt attempt_started.world_size stream_opened.host",
     ),
     f"{_CHECKPOINT}/topology_digest": (
-        "sha256 attempt_started.world_size run_started.devices",
+        "sha256 attempt_started.world_size attempt_started.devices",
     ),
     f"{_CHECKPOINT}/started_at_ms": ("event checkpoint_written.started_at_ns",),
     f"{_CHECKPOINT}/checkpoint_ref": ("template CHECKPOINT_REF",),
@@ -102,16 +101,16 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     "/checkpoint_lineage/model_id": ("contract stage_config/model_id",),
     "/checkpoint_lineage/model_descriptor_digest": ("contract stage_config/model_descriptor_digest",),
     "/checkpoint_lineage/checkpoint_lineage_digest": ("digest checkpoint_lineage_digest",),
-    "/delivered_execution/runtime_backend": ("event run_started.devices",),
-    "/delivered_execution/execution_topology/effective_backend": ("event run_started.devices",),
+    "/delivered_execution/runtime_backend": ("event attempt_started.devices",),
+    "/delivered_execution/execution_topology/effective_backend": ("event attempt_started.devices",),
     "/delivered_execution/execution_topology/kind": ("constant single_device",),
     f"{_ASSIGNMENT}/shard_id": ("constant 0",),
-    f"{_ASSIGNMENT}/device/stable_device_id": ("event run_started.devices",),
-    f"{_ASSIGNMENT}/device/topology_key": ("event run_started.devices",),
+    f"{_ASSIGNMENT}/device/stable_device_id": ("event attempt_started.devices",),
+    f"{_ASSIGNMENT}/device/topology_key": ("event attempt_started.devices",),
     f"{_ASSIGNMENT}/device/placement_index": ("constant 0",),
     f"{_ASSIGNMENT}/partition/kind": ("constant whole_model",),
     **{
-        f"{_DEVICE}/{field}": ("event run_started.devices",)
+        f"{_DEVICE}/{field}": ("event attempt_started.devices",)
         for field in (
             "stable_device_id", "topology_key", "performance_class", "memory_class", "total_memory_bytes",
             "free_memory_bytes",
@@ -123,9 +122,9 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
             "cluster_id", "cluster_state_digest", "topology_digest", "scheduler_node_id", "transport", "disposition",
         )
     },
-    "/accelerator_execution/accelerator_backed": ("event run_started.devices",),
-    "/accelerator_execution/optimizer_steps_completed": ("event step_completed.step", "event run_started.devices"),
-    "/accelerator_execution/mean_step_latency_ms": ("event step_completed.step_ms", "event run_started.devices"),
+    "/accelerator_execution/accelerator_backed": ("event attempt_started.devices",),
+    "/accelerator_execution/optimizer_steps_completed": ("event step_completed.step", "event attempt_started.devices"),
+    "/accelerator_execution/mean_step_latency_ms": ("event step_completed.step_ms", "event attempt_started.devices"),
     "/accelerator_execution/detail": ("template ACCELERATOR_DETAIL",),
     "/summary": ("template SUMMARY",),
     "/receipt_digest": ("digest receipt_digest",),

@@ -14,7 +14,7 @@ from psion_ledger.contracts import Contracts, TokenizedCorpus
 from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log import files
-from psion_ledger.orders import derived
+from psion_ledger.orders import Order
 
 CHUNK_POSITIONS = 1 << 16
 HELD_BYTES_MAX = 256 << 20
@@ -31,6 +31,8 @@ class Shards:
 
     def __init__(self, contracts: Contracts, folder: Path) -> None:
         plan, corpus = contracts.sampling_plan, contracts.tokenized_corpus
+        if plan.sequence_tokens is None or plan.unit != "sequence" or plan.targets == "given":
+            raise CannotDecide("only sequences of one length, with targets by rule, are replayed from shards by now")
         self._tokens = plan.sequence_tokens
         self._type = pa.uint16() if plan.token_dtype == "uint16" else pa.uint32()
         self._width = self._type.bit_width // 8
@@ -92,46 +94,44 @@ class Shards:
             mapped.close()
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """How the steps above `cut_step` were cut into batches, until a later attempt's cut."""
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch to be derived: `sequences` positions, `stride` apart, from `first_position` on."""
 
-    cut_step: int
-    world_size: int
-    micro_steps: int
+    step: int
+    micro_step: int
+    first_position: int
+    stride: int
+    sequences: int
+
+    @property
+    def end_position(self) -> int:
+        return self.first_position + (self.sequences - 1) * self.stride + 1
 
 
 def batches(
-    contracts: Contracts, attempts: list[Attempt], end_step: int, shards: Shards, pass_id: str
+    order: Order, targets: str, cells: list[Cell], shards: Shards, pass_id: str
 ) -> Iterator[events.BatchReplayed]:
-    """Every batch of the steps [1, end_step), by position, as the contracts give it."""
-    order = derived(contracts)
-    batch = contracts.sampling_plan.global_batch_sequences
-    steps_a_chunk = max(1, CHUNK_POSITIONS // batch)
-    for chunk in range(1, end_step, steps_a_chunk):
-        end = min(chunk + steps_a_chunk, end_step)
-        ids = order.sequence_ids((chunk - 1) * batch, (end - 1) * batch).tolist()
-        for step in range(chunk, end):
-            attempt = _attempt_of(step, attempts, batch)
-            parts = attempt.world_size * attempt.micro_steps
-            size = batch // parts
-            for part in range(parts):
-                first = (step - 1) * batch + part * size
-                at = first - (chunk - 1) * batch
-                families, tokens, digest = shards.content(ids[at : at + size])
-                yield events.BatchReplayed(
-                    pass_id=pass_id, step=step, micro_step=part % attempt.micro_steps, first_position=first,
-                    end_position=first + size, sequence_ids=ids[at : at + size], family_tokens=families,
-                    tokens=tokens, token_sha256=digest,
-                )  # fmt: skip
+    """Each batch (in order of steps) with the sequences that the order puts at its positions, and their content."""
+    for chunk in _chunks(cells):
+        first = min(cell.first_position for cell in chunk)
+        ids = order.sequence_ids(first, max(cell.end_position for cell in chunk))
+        for cell in chunk:
+            own = ids[cell.first_position - first : cell.end_position - first : cell.stride].tolist()
+            families, tokens, digest = shards.content(own)
+            yield events.BatchReplayed(
+                pass_id=pass_id, step=cell.step, micro_step=cell.micro_step, first_position=cell.first_position,
+                stride=cell.stride, sequences=cell.sequences, sequence_ids=own, sequence_sha256s=[],
+                family_tokens=families, tokens=tokens, token_sha256=digest,
+                target_tokens=tokens - len(own) if targets == "all_but_first" else tokens,
+            )  # fmt: skip
 
 
-def _attempt_of(step: int, attempts: list[Attempt], batch: int) -> Attempt:
-    attempt = next((a for a in reversed(attempts) if a.cut_step < step), None)
-    if attempt is None:
-        raise CannotDecide(f"step {step} belongs to no attempt: how its batch was cut is not recorded")
-    if batch % (attempt.world_size * attempt.micro_steps):
-        raise CannotDecide(
-            f"step {step}: {attempt.world_size} ranks x {attempt.micro_steps} micro steps "
-            f"do not divide the batch of {batch}"
-        )
-    return attempt
+def _chunks(cells: list[Cell]) -> Iterator[list[Cell]]:
+    """Whole steps together, so that the positions of a chunk are neighbours."""
+    chunk, positions = list[Cell](), 0
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        chunk.append(cell)
+        positions += cell.sequences
+        if following is None or (positions >= CHUNK_POSITIONS and following.step != cell.step):
+            yield chunk
+            chunk, positions = [], 0

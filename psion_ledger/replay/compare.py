@@ -13,34 +13,49 @@ from psion_ledger import catalog, events, log
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
 from psion_ledger.log import columns
-from psion_ledger.ordered import contracts_that_hold
+from psion_ledger.ordered import contracts_that_hold, order_of
 from psion_ledger.record import read
-from psion_ledger.replay.batches import Attempt, Shards, batches, declared_corpus_digest
+from psion_ledger.replay.batches import Cell, Shards, batches, declared_corpus_digest
 
 _FIELDS = (
-    "step",
-    "micro_step",
-    "first_position",
-    "end_position",
-    "sequence_ids",
-    "family_tokens",
-    "tokens",
-    "token_sha256",
-)
+    "step", "micro_step", "first_position", "stride", "sequences", "sequence_ids", "family_tokens", "tokens",
+    "target_tokens", "token_sha256",
+)  # fmt: skip
 REPLAYED_SCHEMA = pa.schema([columns.schema("batch_replayed").field(name) for name in _FIELDS])
+
+
+def _cells(run: Run) -> list[Cell]:
+    """The batches that the plan deals, and what was skipped on the way. Where the plan promises no micro steps they are
+    those that were recorded."""
+    run.relate(["planned_batches", "drawn_batches", "promised_positions", "progress"])
+    found = run.con.sql(
+        """
+        select step, micro_step, first_position, stride, sequences
+        from planned_batches where micro_step is not null
+        union all
+        select d.step, d.micro_step, d.first_position, d.stride, d.sequences
+        from drawn_batches as d
+        cross join progress as r
+        where (r.finished or d.step <= r.due_step) and d.sequences > 0
+          and (d.skipped or not exists (select * from planned_batches where micro_step is not null))
+          and d.end_position <= (select count(*) from promised_positions)
+        order by 1, 3, 2
+        """
+    ).fetchall()
+    return [
+        Cell(step=step, micro_step=micro, first_position=int(first), stride=int(stride), sequences=int(count))
+        for step, micro, first, stride, count in found
+    ]
 
 
 def _derived(run: Run, corpus: Path, pass_id: str) -> list[events.BatchReplayed]:
     contracts = contracts_that_hold(run)
-    run.relate(["attempts", "progress", "promised_steps"])
-    found = run.con.sql("select cut_step, world_size, micro_steps from attempts order by attempt").fetchall()
-    attempts = [Attempt(cut_step=cut, world_size=world, micro_steps=micro) for cut, world, micro in found]
-    row = run.first("select coalesce(max(step), 0) from promised_steps")
-    if not attempts or row is None or row[0] == 0:
+    cells = _cells(run)
+    if not cells:
         raise CannotDecide(f"run {run.run_id}: no step is completed yet, so there is nothing to replay")
     shards = Shards(contracts, corpus)
     try:
-        return list(batches(contracts, attempts, int(row[0]) + 1, shards, pass_id))
+        return list(batches(order_of(run), contracts.sampling_plan.targets, cells, shards, pass_id))
     finally:
         shards.close()
 
@@ -103,7 +118,7 @@ def record_replay(run_folder: Path, corpus: Path, code_version: str) -> Replay:
         )  # fmt: skip
         opened = events.StreamOpened(
             role="verify", attempt=row[0], rank=0, host=socket.gethostname(), pid=os.getpid(),
-            code_version=code_version, previous=[],
+            code_version=code_version, attempt_sha256=log.attempt_sha256(run_folder, row[0]), previous=[],
         )  # fmt: skip
     with log.open_writer(run_folder, opened, stream=f"v.{verification_id}") as writer:
         writer.emit(started)

@@ -222,5 +222,5 @@ def _checkpoint(row: Row, depth: int) -> list[Text]:
     parent = row["parent_checkpoint_id"]
     return [
         text("  " * depth + row["checkpoint_id"]), text("-" if parent is None else parent), text(row["step"]),
-        text(row["weights_sha256"][:16]), notes,
+        text(row["object_sha256"][:16]), notes,
     ]  # fmt: skip

@@ -20,7 +20,7 @@ select c.run_id, c.stage_id, c.stage_kind, c.model_id, c.model_descriptor_digest
   ) as source_family_reports,
   k.stable_dataset_identity, k.iteration_mode, k.shard_ordering, k.deterministic_shuffle_seed,
   v.successful_replays, v.successful_replays > 0 and v.differing = 0 as exact_replay_observed,
-  p.checkpoint_id, p.checkpoint_family, p.files, p.weights_sha256, p.writer_node_id, p.attempt as membership_epoch,
+  p.checkpoint_id, p.checkpoint_family, p.files, p.object_sha256, p.writer_node_id, p.attempt as membership_epoch,
   p.started_at_ns, p.durable_at_ns, p.step, p.label,
   s.base_checkpoint_id,
   a.world_size,
@@ -38,4 +38,7 @@ left join (
 left join promoted_checkpoint as p on true
 left join stages as s on s.stage_id = c.stage_id
 left join attempts as a on a.attempt = p.attempt
-left join (select devices from run_started where role = 'train' qualify row_number() over (order by attempt, seq) = 1) as g on true
+left join (
+  select attempt, devices from attempt_started where role = 'train' and rank = 0
+  qualify row_number() over (partition by attempt order by seq) = 1
+) as g on g.attempt = p.attempt

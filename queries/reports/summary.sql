@@ -21,6 +21,6 @@ cross join (
   select (max(at_ns) - min(at_ns)) / 1e9 as wall_s from (
     select recorded_at_ns as at_ns from stream_opened where role = 'train'
     union all select recorded_at_ns from step_completed where role = 'train'
-    union all select recorded_at_ns from run_finished where role = 'train'
+    union all select recorded_at_ns from run_finished
   )
 ) as w

@@ -1,6 +1,6 @@
 -- name: contracts
--- about: The first declaration of each contract. `document` is null for the sequence index and for text that is no JSON.
-select contract_role as role, schema_version, sha256, path, stream, attempt, rank, seq,
+-- about: The first declaration of each contract. `document` is null for text that is no JSON.
+select contract_role as role, schema_version, sha256, stream, attempt, rank, seq,
   case when json_valid(document) then document end as document
 from contract_declared
 where role = 'train'

@@ -1,9 +1,10 @@
 -- name: final_split_loss
--- about: The losses of the promoted weights on each split and family. `loss_nats` is in nats per target token.
-select e.split_name, e.split_kind, e.source_family_id, e.source_ids,
-  cast(e.loss_sum_nanonats as double) / 1e9 / e.target_tokens as loss_nats,
-  e.loss_sum_nats, e.loss_sum_nanonats, e.target_tokens, e.end_sequence_id - e.first_sequence_id as sequences,
+-- about: The losses of the promoted weights on each split and family, from the evaluation that the promotion rests on, else
+--   from that of its step. `loss_nats` is in nats per target token.
+select e.split_name, e.split_kind, e.source_family_id, f.source_ids, e.loss_nats,
+  case when e.is_finite then e.loss_sum_nanonats end as loss_sum_nanonats, e.target_tokens, e.sequences,
   e.evaluation_id, e.step, e.stream, e.seq
-from split_loss_measured as e
-join promoted_checkpoint as p on p.attempt = e.attempt and p.step = e.step
-where e.role = 'train'
+from measurements as e
+join promoted_checkpoint as p on e.evaluation_id = p.evaluation_id
+  or (p.evaluation_id is null and e.checkpoint_id is null and e.attempt = p.attempt and e.step = p.step)
+left join corpus_families as f on f.source_family_id = e.source_family_id

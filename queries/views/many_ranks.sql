@@ -1,3 +1,3 @@
 -- name: many_ranks
--- about: One row when the run promised more than one rank.
-select world_size from run_started where role = 'train' and world_size > 1
+-- about: The attempts that promised more than one rank.
+select attempt, world_size from attempts where world_size > 1

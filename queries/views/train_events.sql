@@ -16,10 +16,12 @@ select 'checkpoint_loaded', stream, attempt, max(seq) from checkpoint_loaded whe
 union all
 select 'checkpoint_promoted', stream, attempt, max(seq) from checkpoint_promoted where role = 'train' group by stream, attempt
 union all
-select 'receipt_recorded', stream, attempt, max(seq) from receipt_recorded where role = 'train' group by stream, attempt
-union all
 select 'attempt_started', stream, attempt, max(seq) from attempt_started where role = 'train' group by stream, attempt
 union all
 select 'checkpoint_removed', stream, attempt, max(seq) from checkpoint_removed where role = 'train' group by stream, attempt
 union all
 select 'run_started', stream, attempt, max(seq) from run_started where role = 'train' group by stream, attempt
+union all
+select 'stage_started', stream, attempt, max(seq) from stage_started where role = 'train' group by stream, attempt
+union all
+select 'stream_ended', stream, attempt, max(seq) from stream_ended where role = 'train' group by stream, attempt

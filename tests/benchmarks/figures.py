@@ -89,7 +89,14 @@ def report(description: str, figures: Callable[[Path], list[Figure]]) -> None:
 
 def opened() -> events.StreamOpened:
     return events.StreamOpened(
-        role="train", attempt=1, rank=0, host="benchmark", pid=os.getpid(), code_version="0", previous=[]
+        role="train",
+        attempt=1,
+        rank=0,
+        host="benchmark",
+        pid=os.getpid(),
+        code_version="0",
+        previous=[],
+        attempt_sha256=UNCLAIMED,
     )
 
 

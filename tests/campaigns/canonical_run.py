@@ -15,6 +15,7 @@ import msgspec
 from psion_ledger import events, log
 from psion_ledger.digest import sha256
 from psion_ledger.log import journal, manifest
+from psion_ledger.log.contract_files import parts_of
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import seal_run
 from tests.ledgers import RUN_ID, index_bytes, opened
@@ -25,7 +26,7 @@ RANKS = {FIRST: (1, 0), OTHER: (1, 1), RESUMED: (2, 0), RESUMED_OTHER: (2, 1)}
 # Said here once more, from the design: a promise is not read from the code that has to keep it.
 DURABLE_ON_RETURN = (
     events.StreamOpened, events.ContractDeclared, events.AttemptStarted, events.CheckpointWritten,
-    events.CheckpointLoaded, events.RunFinished,
+    events.CheckpointLoaded, events.StreamEnded,
 )  # fmt: skip
 
 
@@ -51,16 +52,18 @@ def batch(step: int, micro_step: int, sequences: int = 1) -> events.BatchReplaye
     first = (2 * step + micro_step) * sequences
     ids = list(range(first, first + sequences))
     return events.BatchReplayed(
-        pass_id="train", step=step, micro_step=micro_step, first_position=first, end_position=first + sequences,
-        sequence_ids=ids, family_tokens=[events.FamilyTokens(source_family_id="prose", tokens=32 * sequences)],
-        tokens=32 * sequences, token_sha256=sha256(b"tokens %d" % first),
+        pass_id="train", step=step, micro_step=micro_step, first_position=first, stride=1, sequences=sequences,
+        sequence_ids=ids, sequence_sha256s=[],
+        family_tokens=[events.FamilyTokens(source_family_id="prose", tokens=32 * sequences)],
+        tokens=32 * sequences, target_tokens=31 * sequences, token_sha256=sha256(b"tokens %d" % first),
     )  # fmt: skip
 
 
 def step_completed(step: int) -> events.StepCompleted:
     return events.StepCompleted(
-        pass_id="train", step=step, loss_sum_nats=5.5 * 64, loss_divisor_tokens=64, loss_nats=5.5, grad_norm=1.25,
-        learning_rate=1e-3, step_ms=20.5, trace_sha256=sha256(b"trace %d" % step),
+        pass_id="train", step=step, loss_sum_nats=5.5 * 64, target_tokens=64, loss_divisor=64.0, loss_nats=5.5,
+        grad_norm=1.25, learning_rate=1e-3, step_ms=20.5, updated=True, trace_sha256=sha256(b"trace %d" % step),
+        trainer_step=None,
     )  # fmt: skip
 
 
@@ -68,17 +71,21 @@ def checkpoint(attempt: int, step: int, parent: str | None) -> events.Checkpoint
     digest = sha256(b"weights after step %d" % step)
     return events.CheckpointWritten(
         checkpoint_id=f"a{attempt:04}-s{step:06}", checkpoint_family="train", step=step, parent_checkpoint_id=parent,
-        files=[events.FileDigest(path=f"checkpoints/{step}/model.safetensors", bytes=4096, sha256=digest)],
-        weights_sha256=digest, optimizer_sha256=digest, rng_sha256=digest, tensor_layout_digest=digest,
-        model_descriptor_digest=digest, cursor_position=4 * step, writer_node_id="node-a", started_at_ns=1,
+        files=[
+            events.CheckpointFile(
+                path=f"checkpoints/{step}/model.safetensors", bytes=4096, sha256=digest, role="weights"
+            )
+        ],
+        tensor_layout_digest=digest, cursor_position=4 * step, writer_node_id="node-a", started_at_ns=1,
         durable_at_ns=2,
     )  # fmt: skip
 
 
 def attempt_started(cut_step: int, checkpoint_id: str | None) -> events.AttemptStarted:
     return events.AttemptStarted(
-        checkpoint_id=checkpoint_id, cut_step=cut_step, cursor_position=4 * cut_step, world_size=2, micro_steps=2,
-        data_workers=0,
+        launch_id=None, checkpoint_id=checkpoint_id, cut_step=cut_step, cursor_position=4 * cut_step, world_size=2,
+        data_workers=0, git_commit=None, git_dirty=None, versions=[], isa=None, threads_per_process=None, devices=[],
+        deterministic=False,
     )  # fmt: skip
 
 
@@ -103,9 +110,8 @@ SCRIPT: list[tuple[Any, ...]] = [
     ("emit", RESUMED_OTHER, attempt_started(2, "a0001-s000002")),
     *train(RESUMED, 3), *train(RESUMED_OTHER, 3), ("rotate", RESUMED_OTHER), *train(RESUMED_OTHER, 4),
     ("sync", RESUMED), *train(RESUMED, 4), ("emit", RESUMED, checkpoint(2, 4, "a0001-s000002")),
-    # Rank 0 finishes last: its word is the run's.
-    ("emit", RESUMED_OTHER, events.RunFinished(outcome="completed")), ("close", RESUMED_OTHER),
-    ("emit", RESUMED, events.RunFinished(outcome="completed")), ("close", RESUMED),
+    ("emit", RESUMED_OTHER, events.StreamEnded(outcome="completed", last_step=4)), ("close", RESUMED_OTHER),
+    ("emit", RESUMED, events.StreamEnded(outcome="completed", last_step=4)), ("close", RESUMED),
     ("seal",), ("compact",), ("prune",),
 ]  # fmt: skip
 
@@ -133,21 +139,23 @@ class Play:
         self.promise.attempts = log.claim_attempt(self.run)
 
     def add_index(self) -> None:
-        self.promise.index, self._index_sha256 = log.add_sequence_index(self.run, index_bytes([]))
+        self._index = log.add_files(self.run, "sequence_index", [(index_bytes([]), 1)])
+        self.promise.index = parts_of("sequence_index", self._index)[0].path
 
     def declare_index(self, stream: str) -> None:
         self.emit(
             stream,
             events.ContractDeclared(
                 contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1",
-                sha256=self._index_sha256, document=None, path=self.promise.index,
+                sha256=sha256(self._index.encode()), document=self._index,
             ),
         )  # fmt: skip
 
     def open(self, stream: str) -> None:
         attempt, rank = RANKS[stream]
         ends = log.previous_ends(self.run, attempt) if attempt > 1 else []
-        event = opened(attempt, rank, previous=log.pinned_by(rank, ends))
+        claimed = log.attempt_sha256(self.run, attempt)
+        event = opened(attempt, rank, previous=log.pinned_by(rank, ends), attempt_sha256=claimed)
         self._begin(stream, event)
         self.writers[stream] = log.open_writer(self.run, event, on_failure=self.on_failure)
         if self.writers[stream]._failure is None:  # Else it was detached from the start.

@@ -76,7 +76,7 @@ def canonical_ledger(ledger: Path) -> Path:
     with reproducible():
         run = log.create_run(ledger, RUN_ID)
         log.claim_attempt(run)
-        path, digest = log.add_sequence_index(run, index_bytes([]))
+        path, digest = log.add_files(run, index_bytes([]))
         first, other = log.open_writer(run, opened()), log.open_writer(run, opened(rank=1))
         first.emit(
             events.ContractDeclared(
@@ -161,7 +161,7 @@ class Player:
         prune_run(self.run)
 
     def index(self) -> None:
-        log.add_sequence_index(self.run, index_bytes([])[: self.draw.choice([10, 200])])
+        log.add_files(self.run, index_bytes([])[: self.draw.choice([10, 200])])
 
     def sign(self) -> None:
         sign(self.run)

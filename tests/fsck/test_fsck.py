@@ -31,7 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sealed ranges of one stream, an index, a signed head, a second attempt that is not sealed."""
     run = log.create_run(tmp_path_factory.mktemp("whole"), RUN_ID)
     log.claim_attempt(run)
-    log.add_sequence_index(run, b"PAR1")
+    log.add_files(run, b"PAR1")
     with log.open_writer(run, opened()) as writer:
         for step in (1, 2, 3):
             writer.emit(numbered(step))

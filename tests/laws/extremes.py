@@ -163,7 +163,7 @@ def of_documents(script: Script) -> Iterator[Change]:
 def rare_run(contracts: Contracts) -> Script:
     """A good run, and an event of each kind that it does not have."""
     script = good_run(contracts)
-    skipped = batch(contracts, 1, 1, 2, 0)
+    skipped = batch(contracts, 1, 1, 0, 0)
     rare: list[tuple[events.Event, Any]] = [
         (events.BatchSkipped(**msgspec.structs.asdict(skipped), reason="a reason"), events.StepCompleted),
         (

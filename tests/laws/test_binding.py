@@ -86,7 +86,7 @@ def test_a_contract_behind_the_first_batch_is_found(tmp_path: Path, contracts: C
     script = beginning(contracts)
     policy = script[place(script, events.ContractDeclared, nth=3)]
     script = without(script, events.ContractDeclared, nth=3)
-    script += [(RANK0, batch(contracts, 1, 1, 2, 0)), policy]
+    script += [(RANK0, batch(contracts, 1, 1, 0, 0)), policy]
     assert findings(tmp_path, script, "contracts_precede_first_batch") == [
         ("sampling_policy", 16, RANK0, f"before seq 15 of {RANK0}", f"seq 16 of {RANK0}")
     ]
@@ -112,7 +112,7 @@ def test_a_contract_for_another_dataset_is_found(tmp_path: Path, contracts: Cont
 
 def indexed(rows: list[dict[str, Any]]) -> Script:
     """A run's beginning over an index of these rows, which its plan names."""
-    return beginning(real_contracts(rows), rows=rows)
+    return beginning(real_contracts(), rows=rows)
 
 
 def expected_of_held_out(ids: str = "0 to 15") -> str:

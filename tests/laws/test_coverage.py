@@ -111,7 +111,7 @@ def test_tokens_claimed_for_another_family_are_found(tmp_path: Path, contracts: 
 
 def test_tokens_claimed_for_an_unknown_family_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """A batch claims tokens of a family that is in no contract, on top of its own."""
-    own = batch(contracts, 1, 1, 2, 0).family_tokens
+    own = batch(contracts, 1, 1, 0, 0).family_tokens
     more = [*own, events.FamilyTokens(source_family_id="scraped", tokens=32)]
     script = edited(trained_run(contracts), events.BatchReplayed, family_tokens=more)
     assert findings(tmp_path, script, "consumed_tokens_are_the_sequences") == [
@@ -124,7 +124,7 @@ def test_a_document_in_two_splits_is_found(tmp_path: Path, contracts: Contracts)
     rows = index_rows(contracts)
     train, validation = rows[16], rows[80]
     rows[80] = {**validation, "documents": train["documents"]}
-    assert findings(tmp_path, trained_run(real_contracts(rows), rows=rows), "documents_stay_in_one_split") == [
+    assert findings(tmp_path, trained_run(real_contracts(), rows=rows), "documents_stay_in_one_split") == [
         ("train/library_code/4 of asyncio", None, None, "one split", "train and validation")
     ]
 
@@ -133,22 +133,22 @@ def test_a_document_without_a_name_is_found(tmp_path: Path, contracts: Contracts
     """What has no name cannot be told from a held-out document."""
     rows = index_rows(contracts)
     rows[16] = {**rows[16], "documents": [{"source_id": "json", "document_id": None, "tokens": 32}]}
-    assert findings(tmp_path, trained_run(real_contracts(rows), rows=rows), "documents_stay_in_one_split") == [
+    assert findings(tmp_path, trained_run(real_contracts(), rows=rows), "documents_stay_in_one_split") == [
         ("null of json", None, None, "one split", "train and train")
     ]
 
 
 def first_drawn(contracts: Contracts) -> int:
     """The sequence at position 0."""
-    return batch(contracts, 1, 1, 2, 0).sequence_ids[0]
+    return batch(contracts, 1, 1, 0, 0).sequence_ids[0]
 
 
 def test_held_out_tokens_under_another_id_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """A training sequence has, token for token, the content of held-out sequence 5."""
     rows, drawn = index_rows(contracts), first_drawn(contracts)
     rows[drawn] = {**rows[drawn], "token_sha256": rows[5]["token_sha256"]}
-    script = trained_run(real_contracts(rows), rows=rows)
-    assert findings(tmp_path, script, "held_out_content_is_isolated") == [
+    script = trained_run(real_contracts(), rows=rows)
+    assert findings(tmp_path, script, "evaluation_content_is_isolated") == [
         (
             "sequence 5 of held_out",
             None,
@@ -163,8 +163,8 @@ def test_a_held_out_document_in_a_training_sequence_is_found(tmp_path: Path, con
     """A held-out document was packed, in other pieces, into a training sequence."""
     rows, drawn = index_rows(contracts), first_drawn(contracts)
     rows[drawn] = {**rows[drawn], "documents": rows[5]["documents"]}
-    script = trained_run(real_contracts(rows), rows=rows)
-    assert findings(tmp_path, script, "held_out_content_is_isolated") == [
+    script = trained_run(real_contracts(), rows=rows)
+    assert findings(tmp_path, script, "evaluation_content_is_isolated") == [
         (
             "document held_out/held_out_modules/1 of zipfile_held_out",
             None,

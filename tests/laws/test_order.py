@@ -89,7 +89,7 @@ def test_a_batch_that_is_not_there_is_found(tmp_path: Path, contracts: Contracts
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_batch_that_nobody_promised_is_found(tmp_path: Path, contracts: Contracts, finished: bool) -> None:
     """Of a completed step, at positions beyond the last."""
-    extra = batch(contracts, 2, 1, 2, 1, first_position=40, end_position=44)
+    extra = batch(contracts, 2, 1, 0, 1, first_position=40, end_position=44)
     script = inserted(trained_run(contracts), extra, after=events.BatchReplayed, nth=3)
     found = findings(tmp_path, script if finished else script[:-1], "batches_follow_the_order")
     assert [(row[0], row[3]) for row in found] == [(f"position {n}", "no sequence") for n in range(40, 44)]

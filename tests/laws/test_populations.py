@@ -162,7 +162,7 @@ def test_what_an_honest_run_may_lack_is_there(contracts: Contracts) -> None:
 ABSENT_BATCHES = (
     "positions_tile", "batches_count_their_tokens", "loss_divisors_are_target_tokens", "steps_are_dense",
     "sequences_once_per_pass", "draws_come_from_their_family", "consumed_tokens_are_the_sequences",
-    "consumed_sources_are_capped", "held_out_content_is_isolated", "family_shares_are_within_caps",
+    "consumed_sources_are_capped", "evaluation_content_is_isolated", "family_shares_are_within_caps",
     "source_shares_are_within_caps", "code_share_is_within_policy",
 )  # fmt: skip
 

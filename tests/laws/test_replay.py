@@ -29,7 +29,7 @@ RANK1 = "t0001.r00001"
 
 def with_ids(contracts: Contracts, changes: dict[int, int]) -> Script:
     """A finished run whose first batch has other sequences at some of its places; nothing else is changed."""
-    ids = batch(contracts, 1, 1, 2, 0).sequence_ids
+    ids = batch(contracts, 1, 1, 0, 0).sequence_ids
     return edited(
         trained_run(contracts),
         events.BatchReplayed,
@@ -40,7 +40,7 @@ def with_ids(contracts: Contracts, changes: dict[int, int]) -> Script:
 def place_of(contracts: Contracts, family: str, nth: int = 0) -> int:
     """Where in the first batch a sequence of the family stands."""
     (own,) = (f for f in contracts.sampling_plan.families if f.split_kind == "train" and f.source_family_id == family)
-    ids = batch(contracts, 1, 1, 2, 0).sequence_ids
+    ids = batch(contracts, 1, 1, 0, 0).sequence_ids
     return [at for at, i in enumerate(ids) if own.first_sequence_id <= i < own.end_sequence_id][nth]
 
 
@@ -54,7 +54,7 @@ def test_tokens_that_are_not_the_families_are_found(tmp_path: Path, contracts: C
 
 def test_a_position_without_a_sequence_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A batch names one sequence fewer than it has positions."""
-    ids = batch(contracts, 1, 1, 2, 0).sequence_ids[:-1]
+    ids = batch(contracts, 1, 1, 0, 0).sequence_ids[:-1]
     script = edited(trained_run(contracts), events.BatchReplayed, sequence_ids=ids)
     assert findings(tmp_path, script, "batches_count_their_tokens") == [
         ("step 1", 16, RANK0, "256 tokens, 8 sequences", "256 tokens, 7 sequences")
@@ -133,7 +133,7 @@ def test_draws_of_a_family_that_is_not_trained_on_are_found(tmp_path: Path, cont
 def test_a_sequence_drawn_twice_in_a_pass_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A sequence stands at two positions of the first pass over its family."""
     docstrings = [place_of(contracts, "library_docstrings", nth) for nth in range(2)]
-    drawn = batch(contracts, 1, 1, 2, 0).sequence_ids[docstrings[0]]
+    drawn = batch(contracts, 1, 1, 0, 0).sequence_ids[docstrings[0]]
     script = with_ids(contracts, {docstrings[1]: drawn})
     assert findings(tmp_path, script, "sequences_once_per_pass") == [
         (
@@ -190,7 +190,7 @@ def test_positions_with_a_gap_or_an_overlap_are_found(
     """Step 1 was not made of batches that are one size and take each of its positions once."""
     script = trained_run(contracts)
     at = place(script, events.BatchReplayed)
-    made = [batch(contracts, 1, 1, 2, 0, first_position=first, end_position=end) for first, end in ranges]
+    made = [batch(contracts, 1, 1, 0, 0, first_position=first, end_position=end) for first, end in ranges]
     script = [*script[:at], *((RANK0, event) for event in made), *script[at + 2 :]]
     assert findings(tmp_path, script, "positions_tile") == [
         ("step 1", 16, RANK0, "positions 0 to 7, each once, in batches of one size", actual)
@@ -257,7 +257,7 @@ def test_a_step_beyond_the_horizon_is_found(tmp_path: Path, contracts: Contracts
     """Training went on after its last promised step."""
     script = inserted(trained_run(contracts), completed(contracts, 5), after=events.StepCompleted, nth=3)
     for part in (1, 0):
-        beyond = batch(contracts, 5, 1, 2, part)
+        beyond = batch(contracts, 5, 1, 0, part)
         script = inserted(script, beyond, after=events.StepCompleted, nth=3)
     assert findings(tmp_path, script, "steps_are_dense") == [
         ("step 5", 36, RANK0, "no step beyond the horizon", "1 ranks in 1 completions, 2 batches")
@@ -267,7 +267,7 @@ def test_a_step_beyond_the_horizon_is_found(tmp_path: Path, contracts: Contracts
 def test_training_in_an_attempt_that_was_never_started_counts(tmp_path: Path, contracts: Contracts) -> None:
     """A second stream trains on step 4 once more, without saying that it is an attempt."""
     script = [*trained_run(contracts)[:-2], (RANK0, close), (RANK0, seal), (SECOND, opened(attempt=2))]
-    script += [(SECOND, batch(contracts, 4, 1, 2, part)) for part in range(2)]
+    script += [(SECOND, batch(contracts, 4, 1, 0, part)) for part in range(2)]
     script += [(SECOND, completed(contracts, 4)), (SECOND, events.RunFinished(outcome="completed"))]
     assert findings(tmp_path, script, "steps_are_dense") == [
         ("step 4", 33, RANK0, "1 ranks, 2 batches", "1 ranks in 2 completions, 4 batches")

@@ -94,7 +94,7 @@ def test_a_receipt_of_another_digest_is_found(tmp_path: Path, contracts: Contrac
 def late_events(contracts: Contracts) -> list[events.Event]:
     removed = events.CheckpointRemoved(checkpoint_id="a0001-s000000", reason="space")
     return [
-        batch(contracts, 5, 1, 2, 0),
+        batch(contracts, 5, 1, 0, 0),
         completed(contracts, 5),
         measured(contracts, 1, 4)[0],
         declared(contracts)[0],

@@ -39,7 +39,7 @@ def verified(contracts: Contracts) -> Script:
 
 
 def training_tokens(contracts: Contracts, step: int, part: int) -> str:
-    return batch(contracts, step, 1, 2, part).token_sha256.hex()
+    return batch(contracts, step, 1, 0, part).token_sha256.hex()
 
 
 def test_a_verification_that_reads_other_tokens_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -53,7 +53,7 @@ def test_a_verification_that_reads_other_tokens_is_found(tmp_path: Path, contrac
 
 def test_a_verification_in_another_order_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The same sequences came in another order; somebody kept the digest."""
-    ids = batch(contracts, 2, 1, 2, 1).sequence_ids[::-1]
+    ids = batch(contracts, 2, 1, 0, 1).sequence_ids[::-1]
     script = edited(verified(contracts), events.BatchReplayed, nth=3, stream=PASS, sequence_ids=ids)
     digest = training_tokens(contracts, 2, 1)
     assert findings(tmp_path, script, "verification_agrees_with_training") == [
@@ -78,7 +78,7 @@ def test_a_batch_that_the_verification_lacks_is_found(tmp_path: Path, contracts:
 
 def test_a_batch_that_training_lacks_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The verification found a batch that training never consumed."""
-    extra = batch(contracts, 2, 1, 2, 1, pass_id="first", first_position=40, end_position=44)
+    extra = batch(contracts, 2, 1, 0, 1, pass_id="first", first_position=40, end_position=44)
     script = inserted(verified(contracts), extra, after=events.BatchReplayed, nth=3, stream=PASS)
     assert findings(tmp_path, script, "verification_agrees_with_training") == [
         ("first position 40", 6, PASS, "no batch in training", f"tokens {training_tokens(contracts, 2, 1)}")
@@ -247,7 +247,7 @@ def test_a_batch_of_other_tokens_than_the_shards_is_found(tmp_path: Path, contra
 def test_a_batch_in_another_order_than_the_contracts_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """Training drew the promised sequences of a batch in another order."""
     here(tmp_path, contracts)
-    ids = batch(contracts, 2, 1, 2, 1).sequence_ids[::-1]
+    ids = batch(contracts, 2, 1, 0, 1).sequence_ids[::-1]
     script = edited(
         trained_run(contracts), events.BatchReplayed, nth=3, sequence_ids=ids, token_sha256=token_digest(ids)
     )
@@ -269,7 +269,7 @@ def test_a_batch_that_the_contracts_give_and_training_lacks_is_found(tmp_path: P
 def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contracts: Contracts, finished: bool) -> None:
     """Training consumed one batch more than the order has; whether the run is finished makes no difference."""
     here(tmp_path, contracts)
-    extra = batch(contracts, 2, 1, 2, 1, first_position=40, end_position=44)
+    extra = batch(contracts, 2, 1, 0, 1, first_position=40, end_position=44)
     script = inserted(trained_run(contracts), extra, after=events.BatchReplayed, nth=3)
     script = script if finished else script[:-1]
     actual = f"step 2 with tokens {training_tokens(contracts, 2, 1)}"
@@ -279,7 +279,7 @@ def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contrac
 def test_a_batch_beyond_the_horizon_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A finished run consumed a batch of a step that it never completed."""
     here(tmp_path, contracts)
-    extra = batch(contracts, 5, 1, 2, 0)
+    extra = batch(contracts, 5, 1, 0, 0)
     script = inserted(trained_run(contracts), extra, after=events.StepCompleted, nth=3)
     actual = f"step 5 with tokens {extra.token_sha256.hex()}"
     assert findings(tmp_path, script, "replay_here_agrees") == [("position 32", 34, RANK0, "no such batch", actual)]

@@ -13,8 +13,8 @@ from tests.ledgers import RUN_ID, opened
 def numbered(step: int) -> events.BatchReplayed:
     """A batch that says which one it is."""
     return events.BatchReplayed(
-        pass_id="train", step=step, micro_step=0, first_position=step, end_position=step + 1, sequence_ids=[step],
-        family_tokens=[], tokens=32, token_sha256=step.to_bytes(32, "big"),
+        pass_id="train", step=step, micro_step=0, first_position=step, stride=1, sequences=1, sequence_ids=[step],
+        sequence_sha256s=[], family_tokens=[], tokens=32, target_tokens=31, token_sha256=step.to_bytes(32, "big"),
     )  # fmt: skip
 
 

@@ -18,24 +18,23 @@ _FAMILIES = [
     events.FamilyTokens(source_family_id="library_docstrings", tokens=32),
 ]
 _BATCH: dict[str, Any] = {
-    "pass_id": "train", "step": 3, "micro_step": 1, "first_position": 20, "end_position": 23,
-    "sequence_ids": [17, 40, 2**40], "family_tokens": _FAMILIES, "tokens": 96, "token_sha256": sha256(b"tokens"),
+    "pass_id": "train", "step": 3, "micro_step": 1, "first_position": 20, "stride": 2, "sequences": 3,
+    "sequence_ids": [17, 40, 2**40], "sequence_sha256s": [sha256(b"a row"), sha256(b"another")],
+    "family_tokens": _FAMILIES, "tokens": 96, "target_tokens": 93, "token_sha256": sha256(b"tokens"),
 }  # fmt: skip
 
 EXAMPLES: dict[str, events.Event] = {
     "stream_opened": events.StreamOpened(
         role="train", attempt=2, rank=1, host="node-ä", pid=4321, code_version="0.1.0",
+        attempt_sha256=sha256(b"attempt"),
         previous=[events.StreamEnd(stream="t0001.r00000", last_seq=99, chain_head=sha256(b"end"))],
     ),
     "run_started": events.RunStarted(
-        world_size=2, seeds=[events.Seed(name="order", value=7), events.Seed(name="weights", value=2**63 - 1)],
-        horizon_steps=200, git_commit="c0ffee", git_dirty=True,
-        versions=[events.Version(name="python", version="3.11.7")], isa="AVX512", threads_per_process=1,
-        devices=[_DEVICE], settings=[events.Setting(name="learning_rate", value="0.001")],
+        settings=[events.Setting(name="learning_rate", value="0.001")], resume_command="python -m trainer --resume a",
     ),
     "contract_declared": events.ContractDeclared(
         contract_role="sampling_plan", schema_version="psion_ledger.sampling_plan.v1", sha256=sha256(b"plan"),
-        document='{"a": "é"}', path="contracts/sequence_index.parquet",
+        document='{"a": "é"}',
     ),
     "stage_started": events.StageStarted(
         stage_id="run-stage-1-pretrain", stage_kind="pretrain", ordinal=1, checkpoint_family="train.psion.decoder",
@@ -52,34 +51,43 @@ EXAMPLES: dict[str, events.Event] = {
         transition_digest=sha256(b"transition"),
     ),
     "attempt_started": events.AttemptStarted(
-        checkpoint_id="a0001-s000100", cut_step=100, cursor_position=800, world_size=2, micro_steps=4, data_workers=0,
+        launch_id="job-7.0", checkpoint_id="a0001-s000100", cut_step=100, cursor_position=800, world_size=2,
+        data_workers=4, git_commit="c0ffee", git_dirty=True,
+        versions=[events.Version(name="python", version="3.11.7")], isa="AVX512", threads_per_process=1,
+        devices=[_DEVICE], deterministic=True,
     ),
     "batch_replayed": events.BatchReplayed(**_BATCH),
     "batch_skipped": events.BatchSkipped(**_BATCH, reason="loss was not finite"),
     "step_completed": events.StepCompleted(
-        pass_id="train", step=3, loss_sum_nats=520.25, loss_divisor_tokens=93, loss_nats=5.594086021505376,
-        grad_norm=1e-3, learning_rate=3e-4, step_ms=101.5, trace_sha256=sha256(b"trace"),
+        pass_id="train", step=3, loss_sum_nats=520.25, target_tokens=93, loss_divisor=93.0,
+        loss_nats=5.594086021505376, grad_norm=1e-3, learning_rate=3e-4, step_ms=101.5, updated=True,
+        trace_sha256=sha256(b"trace"), trainer_step=2,
     ),
     "split_loss_measured": events.SplitLossMeasured(
-        evaluation_id="e0001-s000100", step=100, split_name="held-out", split_kind="held_out",
-        source_family_id="held_out_modules", source_ids=["json", "zipfile"], loss_sum_nats=620.5,
-        loss_sum_nanonats=620_500_000_000, target_tokens=124, first_sequence_id=5, end_sequence_id=9,
+        evaluation_id="e0001-s000100", step=100, checkpoint_id="a0001-s000100", evaluation_set="held-out",
+        split_name="held-out", source_family_id="held_out_modules", sequences=4, first_sequence_id=5,
+        end_sequence_id=12, stride=2, sequences_sha256=sha256(b"ids"), loss_sum_nanonats=620_500_000_000,
+        is_finite=True, target_tokens=124,
         token_sha256=sha256(b"measured"),
     ),
     "checkpoint_written": events.CheckpointWritten(
         checkpoint_id="a0001-s000100", checkpoint_family="train.psion.decoder", step=100,
         parent_checkpoint_id="a0001-s000000",
-        files=[events.FileDigest(path="checkpoints/a0001-s000100/model", bytes=6_400_000, sha256=sha256(b"file"))],
-        weights_sha256=sha256(b"weights"), optimizer_sha256=sha256(b"optimizer"), rng_sha256=sha256(b"rng"),
-        tensor_layout_digest=sha256(b"layout"), model_descriptor_digest=sha256(b"descriptor"), cursor_position=800,
+        files=[
+            events.CheckpointFile(
+                path="checkpoints/a0001-s000100/model", bytes=6_400_000, sha256=sha256(b"file"), role="weights"
+            )
+        ],
+        tensor_layout_digest=sha256(b"layout"), cursor_position=800,
         writer_node_id="node-a", started_at_ns=1_700_000_000_000_000_000, durable_at_ns=1_700_000_000_500_000_000,
     ),
     "checkpoint_loaded": events.CheckpointLoaded(
-        checkpoint_id="a0001-s000100", weights_sha256=sha256(b"weights"), cursor_position=800,
+        checkpoint_id="a0001-s000100", object_sha256=sha256(b"weights"),
     ),
     "checkpoint_removed": events.CheckpointRemoved(checkpoint_id="a0001-s000050", reason="superseded"),
     "checkpoint_promoted": events.CheckpointPromoted(
-        checkpoint_id="a0001-s000200", label="final", weights_sha256=sha256(b"promoted"),
+        checkpoint_id="a0001-s000200", label="final", object_sha256=sha256(b"promoted"), criterion="lowest_loss",
+        criterion_split="validation", evaluation_id="e0001-s000200",
     ),
     "verification_started": events.VerificationStarted(
         verification_id="replay-1", method="content", first_step=1, end_step=201, sample_bps=10_000,
@@ -95,7 +103,8 @@ EXAMPLES: dict[str, events.Event] = {
     "gap_recorded": events.GapRecorded(
         gap_stream="t0001.r00000", after_seq=77, events_lost=3, reason="the disk was full",
     ),
-    "run_finished": events.RunFinished(outcome="completed"),
+    "stream_ended": events.StreamEnded(outcome="stopped", last_step=120),
+    "run_finished": events.RunFinished(outcome="ended_early", reason="the loss had settled"),
 }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def test_a_run_that_changed_its_world_size_is_cut_as_each_attempt_cut_it(
     loaded = checkpoint_id(1, cut) if cut else None
     script: Script = [
         *trained(steps=3),
-        (second, events.StreamOpened(role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[])),
+        (second, events.StreamOpened(role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[], attempt_sha256=UNCLAIMED)),
         (
             second,
             events.AttemptStarted(

@@ -43,7 +43,7 @@ class Trained:
         (folder / "secret").write_bytes(SECRET)
         run = log.create_run(folder / "ledger", "r")
         log.claim_attempt(run)
-        log.add_sequence_index(run, next((self.folder / "ledger" / "r" / "contracts").iterdir()).read_bytes())
+        log.add_files(run, next((self.folder / "ledger" / "r" / "contracts").iterdir()).read_bytes())
         with log.open_writer(run, self.opened) as writer:
             for event in map(edit, self.emitted):
                 if event is not None:
@@ -69,7 +69,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             assert train(training, None, lambda: False) == "a0001-s000006"
     with open_run(runs.ledger, "r") as run:
         assert run.sql("select max(step) from step_completed").fetchall() == [(6,)]
-    opened = events.StreamOpened(role="train", attempt=1, rank=0, host="h", pid=1, code_version="1", previous=[])
+    opened = events.StreamOpened(
+        role="train", attempt=1, rank=0, host="h", pid=1, code_version="1", previous=[], attempt_sha256=UNCLAIMED
+    )
     started = emitted[0]
     assert isinstance(started, events.RunStarted)
     devices = [events.Device(**device) for device in environment.devices(LONE)]

@@ -18,7 +18,7 @@ cross join (
 ) as c
 cross join progress as r
 where r.finished and c.tokens is not null
-  and not coalesce(c.unclassed = 0 and (c.code_tokens::hugeint - q.sequence_tokens) * 10000 <= c.tokens * p.maximum_code_token_ratio_bps, false)
+  and not coalesce(c.unclassed = 0 and (c.code_tokens::hugeint - coalesce(q.sequence_tokens, 0)) * 10000 <= c.tokens * p.maximum_code_token_ratio_bps, false)
 union all
 select 'step ' || u.step, u.seq, u.stream, u.expected, u.actual
 from undrawn_steps as u

@@ -11,7 +11,7 @@ join (select source_id, sum(tokens) as tokens from source_consumption group by s
 cross join (select sum(tokens) as tokens from source_consumption) as t
 cross join sampling_plan as p
 cross join progress as r
-where r.finished and not coalesce((c.tokens::hugeint - p.sequence_tokens) * 10000 <= t.tokens * s.maximum_source_token_share_bps, false)
+where r.finished and not coalesce((c.tokens::hugeint - coalesce(p.sequence_tokens, 0)) * 10000 <= t.tokens * s.maximum_source_token_share_bps, false)
 union all
 select 'step ' || u.step, u.seq, u.stream, u.expected, u.actual
 from undrawn_steps as u

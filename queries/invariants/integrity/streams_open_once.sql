@@ -1,5 +1,5 @@
 -- name: streams_open_once
--- law: Each stream begins with one stream_opened that says what the stream's name says.
+-- law: Every stream begins with one stream_opened, and is named after what that says.
 -- family: integrity
 -- level: intact
 -- over: streams
@@ -13,5 +13,6 @@ left join (select stream, min(seq) as seq from stream_opened where seq > 0 group
 where again.seq is not null
   or not coalesce(
     (s.role = 'train' and s.stream = 't' || lpad(cast(s.attempt as varchar), 4, '0') || '.r' || lpad(cast(s.rank as varchar), 5, '0'))
-    or (s.role = 'verify' and starts_with(s.stream, 'v.')), false)
+    or (s.role = 'verify' and starts_with(s.stream, 'v.'))
+    or (s.role = 'complete' and s.rank = 0 and regexp_full_match(s.stream, 'c\.[1-9][0-9]{0,8}')), false)
 order by s.stream

@@ -6,13 +6,13 @@
 select 'attempt ' || a.attempt as subject, a.seq as event_seq, a.stream,
   case when a.attempt = 1 then 'no checkpoint, step 0, position 0'
     when a.checkpoint_id is null then 'a checkpoint: ' || e.written || ' had been written'
-    else 'weights ' || coalesce(lower(hex(c.weights_sha256)), 'never written') || ', step '
+    else 'weights ' || coalesce(lower(hex(c.object_sha256)), 'never written') || ', step '
       || coalesce(cast(c.step as varchar), 'null') || ', position ' || coalesce(cast(c.cursor_position as varchar), 'null')
   end as expected,
-  coalesce(a.checkpoint_id, 'no checkpoint') || ': weights ' || coalesce(lower(hex(l.weights_sha256)), 'not loaded')
+  coalesce(a.checkpoint_id, 'no checkpoint') || ': weights ' || coalesce(lower(hex(l.object_sha256)), 'not loaded')
     || ', step ' || a.cut_step || ', position ' || a.cursor_position as actual
 from attempts as a
-left join checkpoint_written as c on c.checkpoint_id = a.checkpoint_id and c.attempt < a.attempt
+left join checkpoints as c on c.checkpoint_id = a.checkpoint_id and c.attempt < a.attempt
 left join checkpoint_loaded as l on l.checkpoint_id = a.checkpoint_id and l.stream = a.stream
 left join (
   select later.attempt, count(*) as written
@@ -26,8 +26,7 @@ where case
     or coalesce(e.written, 0) > 0
   else c.checkpoint_id is null or c.step is distinct from a.cut_step
     or c.cursor_position is distinct from a.cursor_position
-    or (l.seq is not null and l.cursor_position is distinct from a.cursor_position)
-    or ((l.seq is not null or b.attempt is not null) and l.weights_sha256 is distinct from c.weights_sha256)
+    or ((l.seq is not null or b.attempt is not null) and l.object_sha256 is distinct from c.object_sha256)
   end
 union all
 select 'stream ' || stream, cast(null as bigint), stream, 'attempt_started before it trains', 'training, and no attempt_started'

@@ -4,12 +4,10 @@
 -- level: accounted
 -- over: promised_checkpoints
 select n.checkpoint_id as subject, c.seq as event_seq, c.stream,
-  'descriptor ' || coalesce(d.model_descriptor_digest, 'null') || ', layout ' || coalesce(d.tensor_layout_digest, 'null') as expected,
-  coalesce('descriptor ' || lower(hex(c.model_descriptor_digest)) || ', layout ' || lower(hex(c.tensor_layout_digest)),
-    'never written') as actual
+  'layout ' || coalesce(d.tensor_layout_digest, 'null') as expected,
+  coalesce('layout ' || lower(hex(c.tensor_layout_digest)), 'never written') as actual
 from promised_checkpoints as n
 left join checkpoint_written as c on c.checkpoint_id = n.checkpoint_id
 left join derived_digests as d on true
-where c.checkpoint_id is null or lower(hex(c.model_descriptor_digest)) is distinct from d.model_descriptor_digest
-  or lower(hex(c.tensor_layout_digest)) is distinct from d.tensor_layout_digest
+where c.checkpoint_id is null or lower(hex(c.tensor_layout_digest)) is distinct from d.tensor_layout_digest
 order by c.stream, c.seq, n.checkpoint_id

@@ -1,5 +1,5 @@
 -- name: batches_count_their_tokens
--- law: A step's tokens are the tokens of its families, and it holds one sequence a position.
+-- law: The token counts of each batch's families sum to its tokens, and it names as many sequences as it has.
 -- family: replay
 -- level: accounted
 -- over: promised_steps

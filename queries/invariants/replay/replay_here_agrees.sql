@@ -12,6 +12,7 @@ from drawn_batches as b
 full join replay_here as h on h.first_position = b.first_position and h.step = b.step
 cross join progress as r
 where (r.finished or h.step is not null or b.step <= r.due_step)
-  and not coalesce(b.end_position = h.end_position and b.sequence_ids = h.sequence_ids and b.tokens = h.tokens
+  and not coalesce(b.stride = h.stride and b.sequences = h.sequences and b.sequence_ids = h.sequence_ids and b.tokens = h.tokens
+  and b.target_tokens = h.target_tokens
   and b.token_sha256 = h.token_sha256 and b.family_tokens = h.family_tokens, false)
 order by coalesce(b.first_position, h.first_position)

@@ -1,11 +1,11 @@
 -- name: steps_are_dense
--- law: Every promised step was completed once by every rank, on batches, and none was beyond the horizon.
+-- law: Steps are dense up to the last one, and each rank of its attempt completes each step once, with a batch somewhere.
 -- family: replay
 -- level: accounted
 -- over: promised_steps
 select 'step ' || coalesce(p.step, s.step, b.step) as subject, s.seq as event_seq, s.stream,
   case when p.step is null then 'no step beyond the horizon'
-    else coalesce(a.world_size || ' ranks, ' || a.world_size * a.micro_steps || ' batches', 'completed by an attempt') end as expected,
+    else coalesce(a.world_size || ' ranks, and batches', 'completed by an attempt') end as expected,
   coalesce(s.ranks, 0) || ' ranks in ' || coalesce(s.completions, 0) || ' completions, ' || coalesce(b.batches, 0)
     || ' batches' as actual
 from promised_steps as p
@@ -20,6 +20,5 @@ full join (
 full join batch_rollup as b on b.step = coalesce(p.step, s.step)
 left join attempts as a on a.attempt = coalesce(s.attempt, b.attempt)
 where p.step is null or coalesce(s.ranks, 0) is distinct from a.world_size
-  or coalesce(s.completions, 0) is distinct from a.world_size
-  or coalesce(b.batches, 0) is distinct from a.world_size * a.micro_steps
+  or coalesce(s.completions, 0) is distinct from a.world_size or b.step is null
 order by coalesce(p.step, s.step, b.step)

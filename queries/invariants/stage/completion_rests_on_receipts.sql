@@ -1,5 +1,5 @@
 -- name: completion_rests_on_receipts
--- law: A finished run completed its stage, and a completed pretrain stage names receipts of its own that were recorded before it.
+-- law: A completed stage names receipts that were recorded before, by the digest of their bytes.
 -- family: stage
 -- level: accounted
 -- over: stage_config
@@ -7,11 +7,13 @@ select s.stage_id as subject, s.completed_seq as event_seq, s.completed_stream a
   'receipts recorded before seq ' || s.completed_seq as expected,
   coalesce('receipt ' || lower(hex(n.sha256)) || coalesce(' at seq ' || r.seq, ' was never recorded'), 'no receipt') as actual
 from completed_stages as s
+left join completion_streams as c on c.stream = s.completed_stream
 left join (
   select stage_id, unnest(receipt_sha256s) as sha256 from completed_stages
 ) as n on n.stage_id = s.stage_id
-left join receipt_recorded as r on r.sha256 = n.sha256 and r.role = 'train'
-  and (r.attempt < s.completed_attempt or (r.stream = s.completed_stream and r.seq < s.completed_seq))
+left join (
+  select r.*, o.number from receipt_recorded as r join completion_streams as o on o.stream = r.stream
+) as r on r.sha256 = n.sha256 and (r.number < c.number or (r.stream = s.completed_stream and r.seq < s.completed_seq))
 where r.seq is null or sha256(r.document) is distinct from lower(hex(r.sha256))
 union all
 select coalesce(c.stage_id, 'null'), null, null, 'a completed stage', 'the run is finished, and its stage is not completed'

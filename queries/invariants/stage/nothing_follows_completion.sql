@@ -1,12 +1,19 @@
 -- name: nothing_follows_completion
--- law: After a stage is completed, its training adds nothing but its advance and its finish.
+-- law: Nothing is trained after the stage is completed: its streams have ended, and no attempt follows.
 -- family: stage
 -- level: accounted
 -- over: completed_stages
 select e.kind as subject, e.seq as event_seq, e.stream,
-  'nothing after seq ' || s.completed_seq || ' of ' || s.completed_stream as expected,
+  'nothing of training after seq ' || s.completed_seq || ' of ' || s.completed_stream as expected,
   e.kind || ' at seq ' || e.seq || ' of ' || e.stream as actual
 from completed_stages as s
 join train_events as e on e.attempt > s.completed_attempt
-  or (e.stream = s.completed_stream and e.seq > s.completed_seq)
-order by e.stream, e.seq
+union all
+select 'receipt_recorded', r.seq, r.stream, 'nothing after seq ' || s.completed_seq || ' of ' || s.completed_stream,
+  'receipt_recorded at seq ' || r.seq || ' of ' || r.stream
+from completed_stages as s
+join completion_streams as c on c.stream = s.completed_stream
+join receipt_recorded as r on true
+join completion_streams as o on o.stream = r.stream
+where o.number > c.number or (r.stream = s.completed_stream and r.seq > s.completed_seq)
+order by stream, event_seq

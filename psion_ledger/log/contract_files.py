@@ -1,0 +1,76 @@
+"""Contracts that are too large for an event: files in the run's folder, and the list of them that is declared."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from psion_ledger.digest import canonical_json, sha256
+from psion_ledger.errors import ContractRefused, UsageError
+from psion_ledger.log import files
+
+FOLDER = "contracts"
+PART_BYTES_MAX = 64 << 20
+PARTS_MAX = 100_000
+FileContract = Literal["sequence_index", "document_index", "order_files"]
+PATH = re.compile(r"contracts/(sequence_index|document_index|order_files)-([0-9a-f]{16})\.(parquet|npy|u4|u8)")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of a contract: its path in the run's folder, its bytes, its rows, and the first id or position in it.
+    `sha256` is hex."""
+
+    path: str
+    bytes: int
+    rows: int
+    first: int
+    sha256: str
+
+
+def add_files(run: Path, role: FileContract, parts: Iterable[tuple[bytes, int]], suffix: str = "parquet") -> str:
+    """Keep the files of a contract, each given as (bytes, rows), in the run's folder, durably; return the list of them
+    as the exact JSON that is declared. Raises UsageError for a file that no reader would take."""
+    listed, first = list[Part](), 0
+    with files.reported(run):
+        files.make_folder(run / FOLDER)
+        for data, rows in parts:
+            if len(data) > PART_BYTES_MAX:
+                raise UsageError(
+                    f"run {run.name}: a part of its {role} has {len(data):,} bytes, and readers take at most "
+                    f"{PART_BYTES_MAX:,}: write fewer rows into each part"
+                )
+            digest = sha256(data)
+            name = f"{FOLDER}/{role}-{digest.hex()[:16]}.{suffix}"
+            scratch = files.scratch_path(run)
+            files.write_durable(scratch, data)
+            files.publish(scratch, run / name)
+            listed.append(Part(path=name, bytes=len(data), rows=rows, first=first, sha256=digest.hex()))
+            first += rows
+        files.sync_folder(run)
+    return canonical_json(msgspec.to_builtins(listed)).decode()
+
+
+def parts_of(role: str, document: str) -> list[Part]:
+    """The files that a declared list names. Raises ContractRefused for a list that none of ours is."""
+    try:
+        parts = msgspec.json.decode(document, type=list[Part])
+    except (ValueError, RecursionError) as error:
+        raise ContractRefused(f"{role}#: not a list of files: {error}; declare it anew") from None
+    first = 0
+    if not 0 < len(parts) <= PARTS_MAX:
+        raise ContractRefused(f"{role}#: {len(parts):,} files; a contract has 1 to {PARTS_MAX:,}")
+    for number, part in enumerate(parts):
+        match = PATH.fullmatch(part.path)
+        if match is None or match[1] != role or not part.sha256.startswith(match[2]):
+            raise ContractRefused(f"{role}#/{number}/path: {part.path!r} is not named after its contract and digest")
+        if re.fullmatch(r"[0-9a-f]{64}", part.sha256) is None:
+            raise ContractRefused(f"{role}#/{number}/sha256: {part.sha256!r} is no sha256 in hex")
+        if part.first != first or not 0 < part.rows < 1 << 62 or not 0 < part.bytes <= PART_BYTES_MAX:
+            expected = f"1 row or more from {first} on, in at most {PART_BYTES_MAX:,} bytes"
+            raise ContractRefused(
+                f"{role}#/{number}: {part.rows:,} rows from {part.first}, in {part.bytes:,} bytes; expected {expected}"
+            )
+        first += part.rows
+    return parts
