@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from psion_ledger.errors import CannotDecide, ContractRefused
 from psion_ledger.evidence import Sources
 from psion_ledger.findings import LEVELS, LawResult, Level, Skipped, Status
 from psion_ledger.ledger import Run
@@ -21,7 +22,13 @@ Checked = Literal[
 Open = Literal[
     "damaged", "vacuous", "skipped", "torn", "unfinished", "not_anchored", "head_covers_less", "tail_not_anchored",
     "unsealed", "compacted_since", "replay_is_recorded", "order", "order_and_content", "checkpoint_files",
-    "events_encoded_again", "losses", "circumstances",
+    "events_encoded_again", "not_promised", "losses", "circumstances",
+]  # fmt: skip
+
+
+Promise = Literal[
+    "stage", "model", "corpus", "sampling_policy", "order", "sequence_ids", "batch_sizes", "micro_steps",
+    "evaluation_sets", "evaluations", "checkpoints",
 ]  # fmt: skip
 
 
@@ -127,9 +134,34 @@ def not_proven(run: Run, judged: Judged) -> list[Point]:
     if judged.wanted is None:
         return points
     points += [*_anchor(run, judged, commands), *_outside(run, judged, commands)]
+    if absent := unpromised(run):
+        points.append(Point(code="not_promised", values={"what": absent}))
     points.append(Point(code="losses"))
     points.append(Point(code="circumstances"))
     return sorted(points, key=lambda point: not point.blocks)
+
+
+def unpromised(run: Run) -> list[Promise]:
+    """What the run did not promise, so that no law asks for it; nothing while its contracts cannot be read."""
+    try:
+        promised = run.contracts
+    except (CannotDecide, ContractRefused):
+        return []
+    plan = promised.sampling_plan
+    given: dict[Promise, bool] = {
+        "stage": promised.stage_config is not None,
+        "model": promised.model_descriptor is not None,
+        "corpus": promised.tokenized_corpus is not None,
+        "sampling_policy": promised.sampling_policy is not None,
+        "order": plan.order.kind != "undeclared",
+        "sequence_ids": plan.unit != "content",
+        "batch_sizes": plan.batch.schedule is not None,
+        "micro_steps": plan.batch.micro_batch_sequences is not None,
+        "evaluation_sets": bool(plan.evaluation_sets),
+        "evaluations": plan.evaluations is not None,
+        "checkpoints": plan.checkpoints is not None,
+    }
+    return [name for name, is_given in given.items() if not is_given]
 
 
 def _laws(judged: Judged, commands: Commands) -> Iterator[Point]:

@@ -170,12 +170,12 @@ def run_law(
 ) -> LawResult:
     """One law over a record, as it is. `made` is the evidence that is there already."""
     provide(run, law.words | {law.header["over"]}, sources, made)
-    if absent := made.get(law.header.get("needs", "")):
-        skipped = Skipped(code=absent.code, reason=absent.reason, flag=absent.flag)
-        return _result(law, "skipped", skipped=skipped)
     applies = law.header.get("applies")
     if applies and not _count(run, applies):
         return _result(law, "not_applicable")
+    if absent := made.get(law.header.get("needs", "")):
+        skipped = Skipped(code=absent.code, reason=absent.reason, flag=absent.flag)
+        return _result(law, "skipped", skipped=skipped)
     examined = _count(run, law.header["over"])
     rows = run.rows(law)
     findings = [_finding(row) for row in rows[:FINDINGS_SHOWN_MAX]]

@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from psion_ledger.contracts import (
     DOCUMENTS,
+    ModelDescriptor,
     decode_document,
+    decode_model,
     model_descriptor_digest,
     tokenizer_binding_digest,
 )
@@ -76,13 +78,16 @@ def derived_digests(run: Run, sources: Sources) -> pa.Table:
         contracts = run.contracts
     except (CannotDecide, ContractRefused):
         return _DIGESTS.empty_table()
-    descriptor = contracts.model_descriptor
-    row = {
-        "model_descriptor_digest": model_descriptor_digest(descriptor),
-        "tokenizer_binding_digest": tokenizer_binding_digest(descriptor.tokenizer_binding),
-        "tensor_layout_digest": descriptor.checkpoint_contract.tensor_layout_digest,
-        "corpus_digest": declared_corpus_digest(contracts.tokenized_corpus).hex(),
-    }
+    model, corpus = contracts.model_descriptor, contracts.tokenized_corpus
+    row: dict[str, str | None] = dict.fromkeys(_DIGESTS.names)
+    if isinstance(model, ModelDescriptor):
+        row["model_descriptor_digest"] = model_descriptor_digest(model)
+        row["tokenizer_binding_digest"] = tokenizer_binding_digest(model.tokenizer_binding)
+        row["tensor_layout_digest"] = model.checkpoint_contract.tensor_layout_digest
+    elif model is not None:
+        row["tensor_layout_digest"] = model.digest
+    if corpus is not None:
+        row["corpus_digest"] = declared_corpus_digest(corpus).hex()
     return _table(_DIGESTS, [row])
 
 
@@ -92,7 +97,10 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
     documents = {role: text for role, text in run.contracts_text.items() if role in DOCUMENTS}
     for name, text in documents.items():
         try:
-            decode_document(next(known for known in DOCUMENTS if known == name), text)
+            if name == "model_descriptor":
+                decode_model(text)
+            else:
+                decode_document(next(known for known in DOCUMENTS if known == name), text)
         except ContractRefused as error:
             rows.append(
                 {
@@ -103,7 +111,7 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
                     "actual": str(error),
                 }
             )
-    if not rows and len(documents) == len(DOCUMENTS):
+    if not rows and "sampling_plan" in documents:
         rows = [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
     for role, text in run.contracts_text.items():
         if role in DOCUMENTS:

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from psion_ledger import catalog, limits, relations
-from psion_ledger.contracts import DOCUMENTS, Contracts, decode_document
+from psion_ledger.contracts import Contracts, decode_document, decode_model
 from psion_ledger.errors import CannotDecide, Damaged, LimitHit, NoSuchRun, QueryRefused
 from psion_ledger.log import claim, verified
 from psion_ledger.record import Fault, LedgerFile, Record, read
@@ -171,17 +171,18 @@ class Run:
 
     @functools.cached_property
     def contracts(self) -> Contracts:
-        """The five contracts, decoded. Raises CannotDecide while one is missing, ContractRefused when one is bad."""
-        missing = [role for role in DOCUMENTS if role not in self.contracts_text]
-        if missing:
-            raise CannotDecide(f"run {self.run_id}: not declared yet: {', '.join(missing)}")
+        """The declared contracts, decoded. Raises CannotDecide without a plan, ContractRefused when one is bad."""
         text = self.contracts_text
+        if "sampling_plan" not in text:
+            raise CannotDecide(f"run {self.run_id}: not declared yet: sampling_plan")
+        config, model = text.get("stage_config"), text.get("model_descriptor")
+        corpus, policy = text.get("tokenized_corpus"), text.get("sampling_policy")
         return Contracts(
-            stage_config=decode_document("stage_config", text["stage_config"]),
-            model_descriptor=decode_document("model_descriptor", text["model_descriptor"]),
-            tokenized_corpus=decode_document("tokenized_corpus", text["tokenized_corpus"]),
-            sampling_policy=decode_document("sampling_policy", text["sampling_policy"]),
             sampling_plan=decode_document("sampling_plan", text["sampling_plan"]),
+            stage_config=None if config is None else decode_document("stage_config", config),
+            model_descriptor=None if model is None else decode_model(model),
+            tokenized_corpus=None if corpus is None else decode_document("tokenized_corpus", corpus),
+            sampling_policy=None if policy is None else decode_document("sampling_policy", policy),
         )
 
     def close(self) -> None:

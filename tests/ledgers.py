@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from psion_ledger import events, log
 from psion_ledger.contracts import Contracts, PlanFamily
-from psion_ledger.completion import finish_run
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
@@ -278,10 +277,6 @@ def complete(folder: Path, writer: log.Writer) -> None:
     complete_stage(folder, writer)
 
 
-def finish(folder: Path, writer: log.Writer) -> None:
-    finish_run(writer, "completed")
-
-
 def verification(
     contracts: Contracts, name: str, world: int = 1, attempt: int = 1, end_step: int | None = None
 ) -> Script:
@@ -380,7 +375,7 @@ def ending(contracts: Contracts, attempt: int, world: int = 1) -> Script:
         script += verification(contracts, name, world, attempt)
     script += [
         (rank0, seal), (COMPLETION, opened(attempt, role="complete")), (COMPLETION, record), (COMPLETION, complete),
-        (COMPLETION, finish), (COMPLETION, seal),
+        (COMPLETION, events.RunFinished(outcome="completed", reason=None)), (COMPLETION, close), (COMPLETION, seal),
     ]  # fmt: skip
     return script
 

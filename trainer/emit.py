@@ -164,7 +164,9 @@ def promises_of(run: Path, past: "Past", world_size: int) -> Promised:
         orders.require_bound(bound)
     except LedgerError as error:
         raise CannotDecide(f"run {run.name}: its contracts do not hold; {_to_see(run)}") from error
-    plan, descriptor = bound.sampling_plan, bound.model_descriptor
+    plan, descriptor, config = bound.sampling_plan, bound.model_descriptor, bound.stage_config
+    if not isinstance(descriptor, contracts.ModelDescriptor) or config is None:
+        raise CannotDecide(f"run {run.name}: it promises no stage of a compact decoder; {_to_see(run)}")
     if any(len(family.shard_ids) != 1 for family in plan.families):
         raise CannotDecide(f"run {run.name}: this trainer writes one shard a family; {_to_see(run)}")
     schedule, micro, saves, evaluations = (
@@ -194,7 +196,7 @@ def promises_of(run: Path, past: "Past", world_size: int) -> Promised:
         "checkpoint_every_steps": saves.every_steps,
         "evaluate_every_steps": evaluations.every_steps,
         "evaluation_sequences": max((row.sequences for row in plan.evaluation_sets), default=1),
-        "label_smoothing_bps": bound.stage_config.objective_config.label_smoothing_bps,
+        "label_smoothing_bps": config.objective_config.label_smoothing_bps,
         "seed": plan.order.seed,
         "threads": past.threads or environment.default_threads(),
     }

@@ -1,9 +1,10 @@
-"""What a run promises before its first batch: five documents, their own rules, and what binds them together.
+"""What a run promises before its first batch: its documents, their own rules, and what binds them together.
 
     PretrainStageConfig   what the stage is bound to, by id and digest     psion.pretrain_stage_config.v1
     ModelDescriptor       the decoder, its tokenizer, its tensors          psion.compact_decoder_descriptor.v1
     TokenizedCorpus       splits, shards, sources                          psion.tokenized_corpus_manifest.v1
     SamplingPolicy        how often each family is drawn, and its caps     psion.sampling_policy.v1
+    TensorLayout          any other model, in the descriptor's place       psion_ledger.tensor_layout.v1
     SamplingPlan          sequences, order, steps, evaluation sets         psion_ledger.sampling_plan.v1
 
 `check_documents` returns what does not hold as findings; what an order asks besides is in `orders`.
@@ -11,11 +12,14 @@
 
 from typing import Literal, overload
 
+import msgspec
+
 from psion_ledger.contracts import (
     model_descriptor,
     sampling_plan,
     sampling_policy,
     stage_config,
+    tensor_layout,
     tokenized_corpus,
 )
 from psion_ledger.contracts.binding import Contracts, check_documents
@@ -34,6 +38,7 @@ from psion_ledger.contracts.sampling_plan import (
 )
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import ObjectiveConfig, PretrainStageConfig
+from psion_ledger.contracts.tensor_layout import LayoutTensor, TensorLayout
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 
 __all__ = [
@@ -43,6 +48,7 @@ __all__ = [
     "Document",
     "DocumentRole",
     "EvaluationSet",
+    "LayoutTensor",
     "ModelDescriptor",
     "ObjectiveConfig",
     "PlanFamily",
@@ -50,10 +56,12 @@ __all__ = [
     "SamplingPlan",
     "SamplingPolicy",
     "SizeAnchor",
+    "TensorLayout",
     "TokenizedCorpus",
     "TokenizerBinding",
     "check_documents",
     "decode_document",
+    "decode_model",
     "describe",
     "encode_document",
     "model_descriptor_digest",
@@ -93,3 +101,19 @@ def decode_document(role: DocumentRole, text: str | bytes) -> Document:
     """
     kind, schema_version = DOCUMENTS[role]
     return decode_struct(kind, schema_version, role, text)
+
+
+def decode_model(text: str | bytes) -> ModelDescriptor | TensorLayout:
+    """The document of the model: a compact decoder's descriptor, or the tensor layout of any other one. Raises as
+    `decode_document`."""
+    try:
+        other = msgspec.json.decode(text, type=_Header).schema_version == tensor_layout.SCHEMA_VERSION
+    except (ValueError, RecursionError):
+        other = False
+    if other:
+        return decode_struct(TensorLayout, tensor_layout.SCHEMA_VERSION, tensor_layout.ROLE, text)
+    return decode_document("model_descriptor", text)
+
+
+class _Header(msgspec.Struct):
+    schema_version: str

@@ -1,4 +1,4 @@
-"""The five contracts against each other: everything that must agree before the first batch."""
+"""The contracts against each other: everything that must agree before the first batch."""
 
 import msgspec
 
@@ -8,6 +8,7 @@ from psion_ledger.contracts import (
     plan_rules,
     sampling_policy,
     stage_config,
+    tensor_layout,
 )
 from psion_ledger.contracts.digests import model_descriptor_digest, tokenizer_binding_digest
 from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal, same_text
@@ -16,18 +17,20 @@ from psion_ledger.contracts.plan_binding import plan_against_corpus, plan_agains
 from psion_ledger.contracts.sampling_plan import SamplingPlan
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import PretrainStageConfig
+from psion_ledger.contracts.tensor_layout import TensorLayout
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 from psion_ledger.contracts.values import is_blank
 
 
 class Contracts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run promises, one document a field; the fields' names are the contract roles."""
+    """What a run promises, one document a field; the fields' names are the contract roles. What is null is not
+    promised: every run has a plan."""
 
-    stage_config: PretrainStageConfig
-    model_descriptor: ModelDescriptor
-    tokenized_corpus: TokenizedCorpus
-    sampling_policy: SamplingPolicy
     sampling_plan: SamplingPlan
+    stage_config: PretrainStageConfig | None = None
+    model_descriptor: ModelDescriptor | TensorLayout | None = None
+    tokenized_corpus: TokenizedCorpus | None = None
+    sampling_policy: SamplingPolicy | None = None
 
 
 def config_findings(
@@ -85,16 +88,44 @@ def check_documents(contracts: Contracts) -> list[ContractFinding]:
 
     What an order asks of them is its own (`orders.check_contracts`).
     """
-    descriptor, corpus = contracts.model_descriptor, contracts.tokenized_corpus
-    policy, plan = contracts.sampling_policy, contracts.sampling_plan
-    return [
-        *descriptor_rules.rules(descriptor),
-        *corpus_rules.rules(corpus),
-        *sampling_policy.rules(policy),
-        *plan_rules.rules(plan),
-        *config_findings(contracts.stage_config, descriptor, corpus, policy),
-        *_tokenizer_findings(descriptor, corpus),
-        *_policy_findings(policy, corpus),
-        *plan_against_model(plan, descriptor),
-        *plan_against_corpus(plan, corpus),
-    ]
+    model, corpus = contracts.model_descriptor, contracts.tokenized_corpus
+    policy, plan, config = contracts.sampling_policy, contracts.sampling_plan, contracts.stage_config
+    found = _model_rules(model)
+    found += corpus_rules.rules(corpus) if corpus is not None else []
+    found += sampling_policy.rules(policy) if policy is not None else []
+    found += plan_rules.rules(plan)
+    if config is not None:
+        found += _stage_findings(config, contracts)
+    if isinstance(model, ModelDescriptor) and corpus is not None:
+        found += _tokenizer_findings(model, corpus)
+    if policy is not None:
+        found += _missing(sampling_policy.ROLE, contracts, "tokenized_corpus")
+        found += _policy_findings(policy, corpus) if corpus is not None else []
+    found += plan_against_model(plan, model) if model is not None else []
+    found += plan_against_corpus(plan, corpus) if corpus is not None else []
+    return found
+
+
+def _model_rules(model: ModelDescriptor | TensorLayout | None) -> list[ContractFinding]:
+    if isinstance(model, TensorLayout):
+        return tensor_layout.rules(model)
+    return [] if model is None else descriptor_rules.rules(model)
+
+
+def _missing(role: str, contracts: Contracts, *needed: str) -> Findings:
+    """What a declared document is bound to, and nobody declared."""
+    for name in needed:
+        if getattr(contracts, name) is None:
+            yield ContractFinding("MissingContract", f"{role}#", f"{name} beside it", "not declared")
+
+
+def _stage_findings(config: PretrainStageConfig, contracts: Contracts) -> list[ContractFinding]:
+    """A stage binds a compact decoder, a corpus and a policy; other models have no stage of this kind."""
+    needed = ("model_descriptor", "tokenized_corpus", "sampling_policy")
+    if missing := list(_missing(stage_config.ROLE, contracts, *needed)):
+        return missing
+    model, corpus, policy = contracts.model_descriptor, contracts.tokenized_corpus, contracts.sampling_policy
+    if not isinstance(model, ModelDescriptor) or corpus is None or policy is None:
+        expected, actual = "a compact decoder's descriptor", tensor_layout.SCHEMA_VERSION
+        return [ContractFinding("SchemaVersionMismatch", "model_descriptor#/schema_version", expected, actual)]
+    return config_findings(config, model, corpus, policy)

@@ -3,16 +3,21 @@
 from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal
 from psion_ledger.contracts.model_descriptor import ModelDescriptor
 from psion_ledger.contracts.sampling_plan import ROLE, SamplingPlan
+from psion_ledger.contracts.tensor_layout import TensorLayout
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 
 SEQUENTIAL = "sequential"
 _UINT16_IDS = 2**16
 
 
-def plan_against_model(plan: SamplingPlan, descriptor: ModelDescriptor) -> Findings:
+def plan_against_model(plan: SamplingPlan, model: ModelDescriptor | TensorLayout) -> Findings:
     """Sequences fit the context, and token ids fit their width."""
-    context, vocabulary = descriptor.config.max_context, descriptor.config.vocab_size
-    if plan.sequence_tokens is not None and plan.sequence_tokens > context:
+    if isinstance(model, TensorLayout):
+        context, binding = model.max_context_tokens, model.tokenizer_binding
+        vocabulary = 0 if binding is None else binding.vocab_size
+    else:
+        context, vocabulary = model.config.max_context, model.config.vocab_size
+    if plan.sequence_tokens is not None and context is not None and plan.sequence_tokens > context:
         expected, actual = f"at most {context}, the model's context", str(plan.sequence_tokens)
         yield ContractFinding("ContextLengthMismatch", f"{ROLE}#/sequence_tokens", expected, actual)
     if plan.token_dtype == "uint16" and vocabulary > _UINT16_IDS:

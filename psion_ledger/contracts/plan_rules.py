@@ -20,7 +20,7 @@ def _order_rules(plan: SamplingPlan) -> Findings:
     needs = {"derived": {"name", "version", "seed"}, "materialised": set[str](), "undeclared": {"why"}}[order.kind]
     for name, value in has.items():
         if (value is not None) != (name in needs):
-            expected = f"given for a {order.kind} order" if name in needs else f"absent for a {order.kind} order"
+            expected = f"{'given' if name in needs else 'absent'} where the order is {order.kind}"
             yield ContractFinding("OrderMismatch", f"{at}/{name}", expected, str(value))
     if order.kind != "derived" and order.parameters:
         yield ContractFinding("OrderMismatch", f"{at}/parameters", "none", str(len(order.parameters)))

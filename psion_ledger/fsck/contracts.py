@@ -1,6 +1,7 @@
 """The files that contracts name, held against the events that declared them."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from psion_ledger.errors import CannotDecide, Inaccessible
@@ -12,21 +13,29 @@ _KIND = "contract_declared"
 
 
 def check(folder: Path, known: manifest.Manifest, scanned: list[Scanned]) -> Iterator[Finding]:
-    """Each file of a contract under its name, which has the first half of its digest, and each that was declared."""
-    for path in sorted((folder / "contracts").glob("*")):
-        name = path.relative_to(folder).as_posix()
-        match = contract_files.PATH.fullmatch(name)
-        digest = None if match is None else files.measure(folder, name)[1]
-        if match is not None and (digest is None or not digest.startswith(match[2])):
-            detail = f"its name says sha256 {match[2]}..., found {digest or 'no regular file'}"
+    """Each file of a contract under its name, which has the first digits of its digest, and each that was declared."""
+    names = [path.relative_to(folder).as_posix() for path in sorted((folder / contract_files.FOLDER).glob("*"))]
+    measured = {name: files.measure(folder, name) for name in names if contract_files.PATH.fullmatch(name)}
+    for name, (_, digest) in measured.items():
+        if not _is_named_after(name, digest):
+            detail = f"its name is not that of its digest: found {digest or 'no regular file'}"
             yield Finding(code="index_changed", file=name, detail=detail)
     unsealed = [contract for journal in scanned for contract in journal.contracts]
     for contract in [*_sealed(folder, known), *unsealed]:
-        if files.measure(folder, contract.path) == (None, None):
-            yield Finding(
-                code="index_missing", file=contract.path, stream=contract.stream, seq_first=contract.seq,
-                seq_last=contract.seq, detail=f"declared with sha256 {contract.sha256}; no regular file is there",
-            )  # fmt: skip
+        finding = partial(
+            Finding, file=contract.path, stream=contract.stream, seq_first=contract.seq, seq_last=contract.seq
+        )
+        promised = f"declared with sha256 {contract.sha256}, {contract.bytes:,} bytes"
+        there, digest = measured.get(contract.path, (None, None))
+        if there is None:
+            yield finding(code="index_missing", detail=f"{promised}; no regular file is there")
+        elif (there, digest) != (contract.bytes, contract.sha256) and _is_named_after(contract.path, digest):
+            yield finding(code="index_changed", detail=f"{promised}; found {digest}, {there:,} bytes")
+
+
+def _is_named_after(name: str, sha256: str | None) -> bool:
+    match = contract_files.PATH.fullmatch(name)
+    return match is not None and sha256 is not None and sha256.startswith(match[2])
 
 
 def _sealed(folder: Path, known: manifest.Manifest) -> Iterator[Declared]:

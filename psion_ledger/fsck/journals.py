@@ -20,6 +20,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """A file that an event of the record promises; `path` is relative to the run's folder, `sha256` is hex."""
 
     path: str
+    bytes: int
     sha256: str
     stream: str
     seq: int
@@ -47,7 +48,7 @@ def declared(role: str, document: str, stream: str, seq: int) -> list[Declared]:
         parts = contract_files.parts_of(role, document)
     except ContractRefused:
         return []
-    return [Declared(path=part.path, sha256=part.sha256, stream=stream, seq=seq) for part in parts]
+    return [Declared(path=part.path, bytes=part.bytes, sha256=part.sha256, stream=stream, seq=seq) for part in parts]
 
 
 def scans(folder: Path, claimed: claim.Claim) -> Iterator[Scanned]:

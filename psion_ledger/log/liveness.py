@@ -76,14 +76,17 @@ def _first(path: Path) -> frame.Frame | None:
 
 def refuse_existing(folder: Path) -> NoReturn:
     """Say why a stream whose journal folder exists cannot be opened: WriterBusy or UsageError."""
+    if (holder := holder_of(folder)) is not None:
+        raise WriterBusy(f"stream {folder.name}: another process writes it ({holder}); stop it or start a new attempt")
+    raise UsageError(f"stream {folder.name} exists and its writer is gone: start a new attempt")
+
+
+def holder_of(folder: Path) -> str | None:
+    """Who writes the stream of a journal folder; None when its writer is gone. The folder comes before its first
+    journal, so one that was made just now is waited for."""
     if time.time() - folder.stat().st_mtime < OPENING_S_MAX:
         _wait_for_journal(folder)
-    for path in sorted(folder.glob("*.wal")):
-        if holder := live_holder(path):
-            raise WriterBusy(
-                f"stream {folder.name}: another process writes it ({holder}); stop it or start a new attempt"
-            )
-    raise UsageError(f"stream {folder.name} exists and its writer is gone: start a new attempt")
+    return next((holder for path in sorted(folder.glob("*.wal")) if (holder := live_holder(path))), None)
 
 
 def _wait_for_journal(folder: Path) -> None:

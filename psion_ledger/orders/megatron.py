@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psion_ledger.contracts import ContractFinding, Contracts
 from psion_ledger.contracts.sampling_plan import ROLE
 from psion_ledger.orders import passes
-from psion_ledger.orders.parameters import Parameter, Specification, given
+from psion_ledger.orders.parameters import AT, Parameter, Specification, given
 
 NAME, VERSION = "megatron.gpt", "1"
 KNOWN: Specification = {
@@ -43,23 +43,18 @@ def made(contracts: Contracts) -> passes.Passes:
 
 
 def rules(contracts: Contracts) -> list[ContractFinding]:
-    found = passes.rules(contracts, KNOWN)
-    if found:
+    if found := passes.rules(contracts, KNOWN):
         return found
-    values, seed, samples = (
-        given(contracts, KNOWN),
-        contracts.sampling_plan.order.seed or 0,
-        passes.entries_total(contracts),
-    )
-    at = f"{ROLE}#/order/parameters"
-    if values["documents"] * values["epochs"] > DOCUMENTS_MAX:
-        told = str(values["documents"] * values["epochs"])
-        found.append(
-            ContractFinding("OrderMismatch", f"{at}/documents", f"at most {DOCUMENTS_MAX} in all epochs", told)
-        )
-    if values["samples_before_last"] > samples or (values["samples_before_last"] and values["epochs"] < 2):
-        told = str(values["samples_before_last"])
-        found.append(ContractFinding("OrderMismatch", f"{at}/samples_before_last", f"at most {samples}", told))
+    values, samples = given(contracts, KNOWN), passes.entries_total(contracts)
+    apart, documents = values["samples_before_last"], values["documents"] * values["epochs"]
+    if documents > DOCUMENTS_MAX:
+        expected = f"at most {DOCUMENTS_MAX} in all epochs"
+        found.append(ContractFinding("OrderMismatch", f"{AT}/documents", expected, str(documents)))
+    most = samples if values["epochs"] > 1 else 0
+    if apart > most:
+        expected = f"at most {most} of {samples} samples, in {values['epochs']} epochs"
+        found.append(ContractFinding("OrderMismatch", f"{AT}/samples_before_last", expected, str(apart)))
+    seed = contracts.sampling_plan.order.seed or 0
     if seed >= 2**32:
         found.append(ContractFinding("OrderMismatch", f"{ROLE}#/order/seed", "below 2**32", str(seed)))
     return found

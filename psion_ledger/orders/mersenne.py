@@ -50,7 +50,7 @@ class Mersenne:
 
     def numbers(self, count: int, high: int) -> NDArray[np.int64]:
         """Numbers from 0 to high - 1, as `torch.randint` draws them."""
-        drawn = self.draws(count) if high < WIDE_NUMBERS_FROM else self.wide_draws(count)
+        drawn = self.draws(count) if number_draws(high) == 1 else self.wide_draws(count)
         return (drawn % np.uint64(high)).astype(np.int64)
 
     def permutation(self, entries: int) -> NDArray[np.uint32]:
@@ -61,6 +61,11 @@ class Mersenne:
 def permutation_draws(entries: int) -> int:
     """How many 32-bit draws a permutation takes."""
     return max(0, entries - 1) if entries < WIDE_PERMUTATION_FROM else 2 * entries
+
+
+def number_draws(high: int) -> int:
+    """How many 32-bit draws a number below `high` takes."""
+    return 1 if high < WIDE_NUMBERS_FROM else 2
 
 
 def _state_of(state: bytes) -> Any:

@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 
 from psion_ledger.contracts import ContractFinding, Contracts
 from psion_ledger.contracts.finding import equal
+from psion_ledger.contracts.sampling_plan import ROLE
 from psion_ledger.orders import passes
-from psion_ledger.orders.parameters import Parameter, Specification, given
+from psion_ledger.orders.parameters import AT, Parameter, Specification, given
 
 VERSION = "1"
 KNOWN: Specification = {
     "shard_sizes": Parameter(list[int], least=1),
     "canonical_nodes": Parameter(int, least=1),
-    "block": Parameter(int, 1 << 18, least=2),
+    "shuffle_block_size": Parameter(int, 1 << 18, least=2),
 }
+# A quarter more than a block is drawn as an int64.
+BLOCK_MAX = 1 << 62
 Rows = NDArray[np.int64]
 Range = tuple[int, int]
 _Parts = list[list[Range]]
@@ -170,20 +173,24 @@ def made(contracts: Contracts) -> passes.Passes:
     name, seed = order.name or "", order.seed or 0
 
     def turns(number: int) -> Rows:
-        return _in_turns(
-            rows_by_node(name, values["shard_sizes"], values["canonical_nodes"], values["block"], seed, number)
-        )
+        sizes, nodes, block = values["shard_sizes"], values["canonical_nodes"], values["shuffle_block_size"]
+        return _in_turns(rows_by_node(name, sizes, nodes, block, seed, number))
 
     return passes.Passes(contracts, turns, _positions(contracts))
 
 
 def rules(contracts: Contracts) -> list[ContractFinding]:
-    found = [f for f in passes.rules(contracts, KNOWN, _positions(contracts)) if not f.pointer.endswith("/may_repeat")]
-    if found:
+    positions, total = _positions(contracts), passes.entries_total(contracts)
+    if found := passes.rules(contracts, KNOWN, positions):
         return found
-    values, total = given(contracts, KNOWN), passes.entries_total(contracts)
-    found += equal("sampling_plan#/order/parameters/shard_sizes", total, sum(values["shard_sizes"]), "CountMismatch")
-    if values["canonical_nodes"] > total:
-        at = "sampling_plan#/order/parameters/canonical_nodes"
-        found.append(ContractFinding("OrderMismatch", at, f"at most {total}", str(values["canonical_nodes"])))
+    values = given(contracts, {**passes.TAIL, **KNOWN})
+    found += equal(f"{AT}/shard_sizes", total, sum(values["shard_sizes"]), "CountMismatch")
+    for name, most in (("canonical_nodes", total), ("shuffle_block_size", BLOCK_MAX)):
+        if values[name] > most:
+            found.append(ContractFinding("OrderMismatch", f"{AT}/{name}", f"at most {most}", str(values[name])))
+    # Nodes that are shorter repeat their last row in the last turn.
+    length = passes.pass_length(positions, values["tail"], values["block"])
+    repeats = positions > total and length > positions - values["canonical_nodes"]
+    if repeats and contracts.sampling_plan.order.may_repeat == "nothing":
+        found.append(ContractFinding("OrderMismatch", f"{ROLE}#/order/may_repeat", "padding or anything", "nothing"))
     return found

@@ -57,16 +57,17 @@ class Passes:
         while first < end:
             number, place = divmod(first, self._length)
             taken = min(end - first, self._length - place)
-            parts.append(self._ids(self._pass(number)[place : place + taken]))
+            entries = self._pass(number)
+            # Behind its end a pass is filled up from its head, over and over.
+            within = entries[place : place + taken]
+            filled = within if len(within) == taken else entries[np.arange(place, place + taken) % len(entries)]
+            parts.append(self._ids(filled))
             first += taken
         return np.concatenate(parts)
 
     def _pass(self, number: int) -> Entries:
         if self._held is None or self._held[0] != number:
-            entries = self._made(number)
-            # Cut, or filled up from its head, over and over.
-            entries = entries[np.arange(self._length) % len(entries)] if self._length > len(entries) else entries
-            self._held = number, entries[: self._length]
+            self._held = number, self._made(number)
         return self._held[1]
 
     def _ids(self, entries: Entries) -> Ids:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psion_ledger.contracts import ContractFinding, Contracts
+from psion_ledger.contracts.finding import Findings
 from psion_ledger.errors import CannotDecide
 from psion_ledger.orders import passes
-from psion_ledger.orders.mersenne import Mersenne, permutation_draws
-from psion_ledger.orders.parameters import Parameter, Specification, findings, given
+from psion_ledger.orders.mersenne import Mersenne, number_draws, permutation_draws
+from psion_ledger.orders.parameters import AT, Parameter, Specification, findings, given
 
 RANDPERM, GENERATOR, REPLACEMENT, VERSION = "torch.randperm", "torch.generator", "torch.replacement", "1"
 # `set_epoch` that is never called gives each pass the same seed.
@@ -29,6 +30,8 @@ STREAM: Specification = {
     # The state of the generator as torch.get_rng_state() gives it, in hex, where it does not begin with the seed.
     "state": Parameter(str, ""),
 }
+# What is left out is drawn all the same: minutes, at two hundred millions a second.
+DRAWS_MAX = 1 << 36
 
 
 def randperm(contracts: Contracts) -> passes.Passes:
@@ -45,14 +48,28 @@ def randperm_rules(contracts: Contracts) -> list[ContractFinding]:
     return passes.rules(contracts, PER_PASS)
 
 
-def _generator(contracts: Contracts) -> Mersenne:
+def _stream_rules(contracts: Contracts, told: list[str]) -> Findings:
+    """The generator's state is one, and nobody waits for hours until it has drawn what is left out."""
     values = given(contracts, STREAM)
+    for name in told:
+        if values[name] > DRAWS_MAX:
+            yield ContractFinding("OrderMismatch", f"{AT}/{name}", f"at most {DRAWS_MAX}", str(values[name]))
     try:
-        state = bytes.fromhex(values["state"])
+        Mersenne(0, _state(contracts) or None)
+    except CannotDecide as error:
+        yield ContractFinding("OrderMismatch", f"{AT}/state", "a state of mt19937 in hex", str(error))
+
+
+def _state(contracts: Contracts) -> bytes:
+    try:
+        return bytes.fromhex(given(contracts, STREAM)["state"])
     except ValueError as error:
         raise CannotDecide(f"the recorded state of the generator is not hex: {error}") from error
-    made = Mersenne(contracts.sampling_plan.order.seed, state or None)
-    made.skip(values["draws_before"])
+
+
+def _generator(contracts: Contracts) -> Mersenne:
+    made = Mersenne(contracts.sampling_plan.order.seed, _state(contracts) or None)
+    made.skip(given(contracts, STREAM)["draws_before"])
     return made
 
 
@@ -83,12 +100,14 @@ def _walks(contracts: Contracts) -> Callable[[int], NDArray[np.uint32]]:
 
 
 def generator_rules(contracts: Contracts) -> list[ContractFinding]:
-    found = passes.rules(contracts, STREAM)
+    if found := passes.rules(contracts, STREAM):
+        return found
+    found = list(_stream_rules(contracts, ["draws_before", "draws_a_pass"]))
     told = given(contracts, STREAM)["draws_a_pass"]
     own = permutation_draws(passes.entries_total(contracts))
-    if not found and 0 <= told < own:
-        at = "sampling_plan#/order/parameters/draws_a_pass"
-        found.append(ContractFinding("OrderMismatch", at, f"{own} or more, which a permutation takes", str(told)))
+    if 0 <= told < own:
+        expected = f"{own} or more, which a permutation takes"
+        found.append(ContractFinding("OrderMismatch", f"{AT}/draws_a_pass", expected, str(told)))
     return found
 
 
@@ -105,14 +124,16 @@ class Replacement:
         """The sequence id (int64) at each position in [first, end)."""
         if first < self._position:
             self._position, self._generator = 0, _generator(self._contracts)
-        self._generator.numbers(first - self._position, self._entries)
+        self._generator.skip((first - self._position) * number_draws(self._entries))
         self._position = end
         return self._all.sequence_ids(0, self._entries)[self._generator.numbers(end - first, self._entries)]
 
 
 def replacement_rules(contracts: Contracts) -> list[ContractFinding]:
     known = {name: parameter for name, parameter in STREAM.items() if name != "draws_a_pass"}
-    found = findings(contracts, known)
+    if found := findings(contracts, known):
+        return found
+    found = list(_stream_rules(contracts, ["draws_before"]))
     if (may := contracts.sampling_plan.order.may_repeat) != "anything":
         found.append(ContractFinding("OrderMismatch", "sampling_plan#/order/may_repeat", "anything", may))
     return found

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from psion_ledger.contracts import ContractFinding, Contracts, PlanFamily
+from psion_ledger.contracts import ContractFinding, Contracts, PlanFamily, SamplingPlan, SamplingPolicy
 from psion_ledger.contracts.finding import Findings
 from psion_ledger.contracts.sampling_plan import ROLE
 from psion_ledger.contracts.steps import position_after
 from psion_ledger.contracts.values import TOTAL_BPS
 from psion_ledger.digest import length_prefixed, sha256
+from psion_ledger.orders.parameters import findings
 from psion_ledger.orders.passes import Ids
 
 NAME, VERSION = "psion.weighted_cycle", "1"
@@ -67,7 +68,12 @@ def _rules(contracts: Contracts) -> Findings:
 
     Sequences are all of one length, so shares of tokens are shares of draws; a cap allows one of rounding.
     """
-    plan, policy = contracts.sampling_plan, contracts.sampling_policy
+    plan, policy, corpus = contracts.sampling_plan, contracts.sampling_policy, contracts.tokenized_corpus
+    if policy is None or corpus is None:
+        expected, actual = "a sampling policy and a corpus, which it follows", "not declared"
+        yield ContractFinding("MissingContract", f"{ROLE}#/order", expected, actual)
+        return
+    yield from findings(contracts, {})
     if plan.unit != "sequence" or plan.sequence_tokens is None:
         expected, actual = "sequences of one length", f"unit {plan.unit}, {plan.sequence_tokens} tokens"
         yield ContractFinding("OrderMismatch", f"{ROLE}#/sequence_tokens", expected, actual)
@@ -76,7 +82,7 @@ def _rules(contracts: Contracts) -> Findings:
     positions, at = position_after(plan, plan.horizon_steps), f"{ROLE}#/horizon_steps"
     draws = family_draws(policy.weights, positions)
     if never := sorted(family for family, count in draws.items() if count == 0):
-        expected = f"at least {_fewest_steps(contracts)} steps, so that each family is drawn"
+        expected = f"at least {_fewest_steps(plan, policy)} steps, so that each family is drawn"
         actual = f"{plan.horizon_steps}, which never draws {', '.join(never)}"
         yield ContractFinding("FamilyNeverDrawn", at, expected, actual)
     for index, row in enumerate(policy.source_family_weights):
@@ -85,7 +91,7 @@ def _rules(contracts: Contracts) -> Findings:
             cap_at = f"sampling_policy#/source_family_weights/{index}/maximum_family_token_share_bps"
             expected = f"room for {count} of {positions} planned sequences"
             yield ContractFinding("ShareAboveCap", cap_at, expected, str(cap))
-    if contracts.tokenized_corpus.replay_contract.iteration_mode == "single_pass":
+    if corpus.replay_contract.iteration_mode == "single_pass":
         for family in plan.train_families:
             if (count := draws[family.source_family_id]) > family.sequences:
                 expected = f"at most {family.sequences} draws of {family.source_family_id} in a single pass"
@@ -93,12 +99,12 @@ def _rules(contracts: Contracts) -> Findings:
                 yield ContractFinding("ReplayContractMismatch", at, expected, actual)
 
 
-def _fewest_steps(contracts: Contracts) -> int:
+def _fewest_steps(plan: SamplingPlan, policy: SamplingPolicy) -> int:
     """The smallest horizon in which every family is drawn."""
-    slots = cycle_slots(contracts.sampling_policy.weights)
-    needed = 1 + max(slots.index(family) for family in contracts.sampling_policy.weights)
+    slots = cycle_slots(policy.weights)
+    needed = 1 + max(slots.index(family) for family in policy.weights)
     step = 1
-    while position_after(contracts.sampling_plan, step) < needed:
+    while position_after(plan, step) < needed:
         step += 1
     return step
 
@@ -168,9 +174,10 @@ class WeightedCycle:
     """Which sequence stands at each position: the plan's families, the policy's slots, the contract's seed."""
 
     def __init__(self, contracts: Contracts) -> None:
-        weights = {w.source_family_id: w.sampling_weight_bps for w in contracts.sampling_policy.source_family_weights}
-        seed = contracts.sampling_plan.order.seed
+        policy, seed = contracts.sampling_policy, contracts.sampling_plan.order.seed
+        assert policy is not None, "its rules ask for one"
         assert seed is not None, "a derived order has a seed"
+        weights = policy.weights
         self._seed = seed
         train = contracts.sampling_plan.train_families
         self._families = [_Family(f, weights[f.source_family_id]) for f in train]

@@ -26,11 +26,18 @@ def declared_corpus_digest(corpus: TokenizedCorpus) -> bytes:
     return sha256(canonical_json({shard.shard_id: shard.shard_digest for shard in corpus.shards}))
 
 
+def corpus_of(contracts: Contracts) -> TokenizedCorpus:
+    """The declared corpus. Raises CannotDecide where none is: nothing says which shards there are."""
+    if contracts.tokenized_corpus is None:
+        raise CannotDecide("no corpus is declared, so nothing says which shards hold the sequences")
+    return contracts.tokenized_corpus
+
+
 class Shards:
     """The token shards of a corpus, hashed against their contract. Close it."""
 
     def __init__(self, contracts: Contracts, folder: Path) -> None:
-        plan, corpus = contracts.sampling_plan, contracts.tokenized_corpus
+        plan, corpus = contracts.sampling_plan, corpus_of(contracts)
         if plan.sequence_tokens is None or plan.unit != "sequence" or plan.targets == "given":
             raise CannotDecide("only sequences of one length, with targets by rule, are replayed from shards by now")
         self._tokens = plan.sequence_tokens

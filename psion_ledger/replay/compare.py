@@ -15,7 +15,7 @@ from psion_ledger.ledger import Run
 from psion_ledger.log import columns
 from psion_ledger.ordered import contracts_that_hold, order_of
 from psion_ledger.record import read
-from psion_ledger.replay.batches import Cell, Shards, batches, declared_corpus_digest
+from psion_ledger.replay.batches import Cell, Shards, batches, corpus_of, declared_corpus_digest
 
 _FIELDS = (
     "step", "micro_step", "first_position", "stride", "sequences", "sequence_ids", "family_tokens", "tokens",
@@ -112,9 +112,10 @@ def record_replay(run_folder: Path, corpus: Path, code_version: str) -> Replay:
         found = _compared(run, derived)
         row = run.first("select max(attempt) from attempts")
         assert row is not None, "steps were completed, so an attempt was started"
+        corpus_digest = declared_corpus_digest(corpus_of(run.contracts))
         started = events.VerificationStarted(
             verification_id=verification_id, method="content", first_step=1, end_step=found.steps + 1,
-            sample_bps=10_000, corpus_digest=declared_corpus_digest(run.contracts.tokenized_corpus),
+            sample_bps=10_000, corpus_digest=corpus_digest,
         )  # fmt: skip
         opened = events.StreamOpened(
             role="verify", attempt=row[0], rank=0, host=socket.gethostname(), pid=os.getpid(),

@@ -12,7 +12,6 @@ from psion_ledger.ledger import Run
 
 Row = dict[str, Any]
 REPLAYS_WANTED = 2
-CONTRACTS = 5
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,26 +76,23 @@ def _checklist(row: Row, found: Audit, commands: Commands) -> list[Item]:
     def item(what: str, done: bool, count: str, closes: str) -> Item:
         return Item(what=what, done=done, count=count, closes="" if done else closes)
 
+    needed = row["contracts_required"]
+    items = [item("contracts declared", row["contracts"] == needed, f"{row['contracts']}/{needed}", resume)]
+    if row["stage_promised"] or promised:
+        items.append(item("split-family rows", 0 < promised == pairs, f"{pairs}/{promised}", resume))
+    if row["stage_promised"] or row["checkpoints_at_stake"]:
+        items.append(item("checkpoint promoted and durable", promoted is not None, promoted or "none", resume))
+    if not row["stage_promised"]:
+        return [*items, item("run finished", row["finished"], "finished" if row["finished"] else "not yet", resume)]
+    replays = row["replays"]
+    closes = replay if promoted else resume
+    items.insert(
+        2, item("replays of order and content", replays >= REPLAYS_WANTED, f"{replays}/{REPLAYS_WANTED}", closes)
+    )
+    receipt = commands.plain("receipt") if row["receipts"] else resume
+    completed = row["stages_completed"] > 0 and row["stages_completed"] == row["stages_started"]
     return [
-        item("contracts declared", row["contracts"] == CONTRACTS, f"{row['contracts']}/{CONTRACTS}", resume),
-        item("split-family rows", 0 < promised == pairs, f"{pairs}/{promised}", resume),
-        item(
-            "replays of order and content",
-            row["replays"] >= REPLAYS_WANTED,
-            f"{row['replays']}/{REPLAYS_WANTED}",
-            replay if promoted else resume,
-        ),
-        item("checkpoint promoted and durable", promoted is not None, promoted or "none", resume),
-        item(
-            "receipt verified",
-            verified,
-            f"{row['receipts']} recorded",
-            commands.plain("receipt") if row["receipts"] else resume,
-        ),
-        item(
-            "stage completed",
-            row["stages_completed"] > 0 and row["stages_completed"] == row["stages_started"],
-            row["stage_id"] or "no stage",
-            resume,
-        ),
+        *items,
+        item("receipt verified", verified, f"{row['receipts']} recorded", receipt),
+        item("stage completed", completed, row["stage_id"] or "no stage", resume),
     ]

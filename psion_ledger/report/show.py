@@ -33,7 +33,7 @@ def facts(run: Run) -> dict[str, Any]:
         "splits": report_rows(run, "splits"),
         "streams": _rows(
             run,
-            "select stream, role, attempt, rank, events, last_seq, finished_seq is not null or verified_seq is "
+            "select stream, role, attempt, rank, events, last_seq, ended_seq is not null or verified_seq is "
             "not null as ended from streams order by stream",
         ),
         "checkpoints": report_rows(run, "lineage"),

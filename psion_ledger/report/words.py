@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from psion_ledger.account import Checked, Open, Point
+from psion_ledger.account import Checked, Open, Point, Promise
 from psion_ledger.audit import Audit
 
 Values = dict[str, Any]
@@ -19,6 +19,19 @@ def _because(values: Values) -> str:
     return f": {values['reason']}" if values.get("reason") else ""
 
 
+PROMISES: dict[Promise, str] = {
+    "stage": "a stage and its receipt",
+    "model": "a model",
+    "corpus": "a corpus",
+    "sampling_policy": "a sampling policy",
+    "order": "an order",
+    "sequence_ids": "ids of sequences",
+    "batch_sizes": "sizes of batches",
+    "micro_steps": "sizes of micro batches",
+    "evaluation_sets": "evaluation sets",
+    "evaluations": "when it evaluates",
+    "checkpoints": "when it writes checkpoints",
+}
 CHECKED: dict[Checked, Callable[[Values], str]] = {
     "bytes": lambda v: (
         f"The bytes: {v['files']:,} sealed files under {v['entries']:,} manifest entries, {v['events']:,} events, are "
@@ -57,6 +70,7 @@ OPEN: dict[Open, Callable[[Values], str]] = {
     "order_and_content": lambda v: f"The content of the batches{_because(v)}.",
     "checkpoint_files": lambda v: f"The promoted checkpoint's files{_because(v)}.",
     "events_encoded_again": lambda v: "That the sealed columns are the very events that were chained.",
+    "not_promised": lambda v: f"Not promised, and so not asked for: {', '.join(PROMISES[what] for what in v['what'])}.",
     "losses": lambda v: "Losses, gradient norms and weights: they are the run's word until steps are executed again.",
     "circumstances": lambda v: "Who ran it, on which machine, and when: nothing in a ledger can show that.",
 }  # fmt: skip

@@ -1,8 +1,11 @@
 -- name: completeness
 -- about: How much of the pretrain stage's promise is there, one row.
 select
-  (select count(distinct c.role) from contracts as c join required_contracts as r on r.role = c.role
-    where c.role <> 'sequence_index') as contracts,
+  (select count(distinct c.role) from contracts as c join required_contracts as r on r.role = c.role) as contracts,
+  (select count(*) from required_contracts) as contracts_required,
+  exists (select * from declared_stages) as stage_promised,
+  exists (select * from evaluations_at_stake) as evaluations_at_stake,
+  exists (select * from checkpoints_at_stake) as checkpoints_at_stake,
   (select count(*) from final_split_loss as f
     join split_families as p on p.split_name = f.split_name and p.source_family_id = f.source_family_id)
     as split_family_rows,

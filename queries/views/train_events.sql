@@ -1,27 +1,28 @@
 -- name: train_events
--- about: Where each fact about training stands, by kind: what must not follow a stage's completion.
-select 'batch_replayed' as kind, stream, attempt, max(seq) as seq from batch_replayed where role = 'train' group by stream, attempt
+-- about: Where each fact about training stands, by kind: what must not follow a stage's completion, nor stand in a
+--   completion stream.
+select 'batch_replayed' as kind, role, stream, attempt, max(seq) as seq from batch_replayed where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'batch_skipped', stream, attempt, max(seq) from batch_skipped where role = 'train' group by stream, attempt
+select 'batch_skipped', role, stream, attempt, max(seq) from batch_skipped where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'step_completed', stream, attempt, max(seq) from step_completed where role = 'train' group by stream, attempt
+select 'step_completed', role, stream, attempt, max(seq) from step_completed where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'split_loss_measured', stream, attempt, max(seq) from split_loss_measured where role = 'train' group by stream, attempt
+select 'split_loss_measured', role, stream, attempt, max(seq) from split_loss_measured where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'contract_declared', stream, attempt, max(seq) from contract_declared where role = 'train' group by stream, attempt
+select 'contract_declared', role, stream, attempt, max(seq) from contract_declared where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'checkpoint_written', stream, attempt, max(seq) from checkpoint_written where role = 'train' group by stream, attempt
+select 'checkpoint_written', role, stream, attempt, max(seq) from checkpoint_written where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'checkpoint_loaded', stream, attempt, max(seq) from checkpoint_loaded where role = 'train' group by stream, attempt
+select 'checkpoint_loaded', role, stream, attempt, max(seq) from checkpoint_loaded where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'checkpoint_promoted', stream, attempt, max(seq) from checkpoint_promoted where role = 'train' group by stream, attempt
+select 'checkpoint_promoted', role, stream, attempt, max(seq) from checkpoint_promoted where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'attempt_started', stream, attempt, max(seq) from attempt_started where role = 'train' group by stream, attempt
+select 'attempt_started', role, stream, attempt, max(seq) from attempt_started where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'checkpoint_removed', stream, attempt, max(seq) from checkpoint_removed where role = 'train' group by stream, attempt
+select 'checkpoint_removed', role, stream, attempt, max(seq) from checkpoint_removed where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'run_started', stream, attempt, max(seq) from run_started where role = 'train' group by stream, attempt
+select 'run_started', role, stream, attempt, max(seq) from run_started where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'stage_started', stream, attempt, max(seq) from stage_started where role = 'train' group by stream, attempt
+select 'stage_started', role, stream, attempt, max(seq) from stage_started where role in ('train', 'complete') group by role, stream, attempt
 union all
-select 'stream_ended', stream, attempt, max(seq) from stream_ended where role = 'train' group by stream, attempt
+select 'stream_ended', role, stream, attempt, max(seq) from stream_ended where role in ('train', 'complete') group by role, stream, attempt

@@ -1,3 +1,3 @@
 -- name: unrepeated_orders
--- about: The order of the plan, if nothing may come twice in one pass of it.
-select order_kind, order_name from sampling_plan where may_repeat = 'nothing'
+-- about: The order of the plan and the length of its passes, if nothing may come twice in one of them.
+select order_kind, order_name, nullif(pass_sequences, 0) as pass_sequences from sampling_plan where may_repeat = 'nothing'

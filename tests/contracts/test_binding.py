@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
-from psion_ledger.contracts import Contracts, check_contracts, require_bound, tokenizer_binding_digest
+from psion_ledger.contracts import Contracts, describe, tokenizer_binding_digest
 from psion_ledger.contracts.finding import ContractFinding
 from psion_ledger.contracts.stage_config import rules as config_rules
 from psion_ledger.errors import ContractRefused
+from psion_ledger.orders import check_contracts, require_bound
 from tests.documents import changed, config_for, small_contracts
 
 F = ContractFinding
@@ -195,8 +196,20 @@ CASES: dict[str, tuple[str, dict[str, object], list[ContractFinding]]] = {
     ),
     "plan_of_another_seed": (
         "sampling_plan",
-        {"/sampler_seed": 8},
-        [F("ReplayContractMismatch", f"{PLAN}/sampler_seed", "7", "8")],
+        {"/order/seed": 8},
+        [F("ReplayContractMismatch", f"{PLAN}/order/seed", "7", "8")],
+    ),
+    "plan_in_sequence_of_a_shuffled_corpus": (
+        "sampling_plan",
+        {"/order/name": "sequential"},
+        [
+            F(
+                "ReplayContractMismatch",
+                "tokenized_corpus#/replay_contract/shard_ordering",
+                "manifest_order",
+                "deterministic_shuffle",
+            )
+        ],
     ),
     "corpus_of_another_order": (
         "tokenized_corpus",
@@ -236,10 +249,7 @@ CASES: dict[str, tuple[str, dict[str, object], list[ContractFinding]]] = {
     ),
     "plan_of_another_split_kind": (
         "sampling_plan",
-        {
-            "/families/0/split_kind": "test",
-            "/evaluation_sets/0/split_kind": "test",
-        },
+        {"/families/0/split_kind": "test"},
         [F("SplitKindMismatch", f"{PLAN}/families/0/split_kind", "held_out", "test")],
     ),
     "plan_of_other_totals": (
@@ -320,6 +330,35 @@ def test_tokenizer_digests_bind_model_and_corpus() -> None:
         F("FieldMismatch", f"{BINDING}/special_tokens_digest", str(tokenizer.special_tokens_digest), "s"),
     ]
     assert expected == check_contracts(small_contracts(model_descriptor=descriptor, stage_config=config))
+
+
+def test_token_ids_must_fit_their_width() -> None:
+    """A vocabulary of 65,536 fits 16 bits; one id more does not."""
+    small = small_contracts()
+    for vocabulary, expected in (
+        (65_536, []),
+        (
+            65_537,
+            [F("TokenWidthMismatch", "sampling_plan#/token_dtype", "uint32, for 65537 token ids", "uint16")],
+        ),
+    ):
+        binding = changed(small.model_descriptor.tokenizer_binding, {"/vocab_size": vocabulary})
+        descriptor = describe(
+            "smoke",
+            model_id="small-decoder",
+            revision="1",
+            vocab_size=vocabulary,
+            max_context=32,
+            tokenizer_binding=binding,
+        )
+        corpus = changed(small.tokenized_corpus, {"/tokenizer/vocab_size": vocabulary})
+        contracts = msgspec.structs.replace(
+            small,
+            model_descriptor=descriptor,
+            tokenized_corpus=corpus,
+            stage_config=config_for(descriptor, corpus, small.sampling_policy),
+        )
+        assert expected == check_contracts(contracts)
 
 
 def test_a_plan_that_names_an_unknown_split_is_found() -> None:

@@ -13,20 +13,21 @@ from psion_ledger.contracts import (
     PlanFamily,
     SamplingPlan,
     TokenizedCorpus,
-    check_contracts,
     decode_document,
     describe,
     encode_document,
     model_descriptor_digest,
+    plan_rules,
     tensor_layout_digest,
     tokenizer_binding_digest,
 )
-from psion_ledger.contracts import sampling_plan as plans
 from psion_ledger.contracts.binding import config_findings
 from psion_ledger.contracts.corpus_rules import rules as corpus_rules
 from psion_ledger.contracts.descriptor_rules import rules as descriptor_rules
 from psion_ledger.contracts.finding import ContractFinding
+from psion_ledger.contracts.sampling_plan import BatchRule, BatchSize, Passes, PlanOrder, RankRule
 from psion_ledger.contracts.sampling_policy import rules as policy_rules
+from psion_ledger.orders import check_contracts
 from tests.documents import UPSTREAM, changed, needs_upstream
 
 pytestmark = needs_upstream
@@ -75,10 +76,10 @@ def plan_for(corpus: TokenizedCorpus, sequence_tokens: int) -> SamplingPlan:
             probe = EvaluationSet(
                 evaluation_set="train_probe" if split.kind == "train" else split.split_name,
                 split_name=split.split_name,
-                split_kind=split.kind,
                 source_family_id=family,
                 first_sequence_id=first,
                 end_sequence_id=first + 1,
+                stride=1,
                 sequences=1,
             )
             families.append(row)
@@ -87,17 +88,26 @@ def plan_for(corpus: TokenizedCorpus, sequence_tokens: int) -> SamplingPlan:
     return SamplingPlan(
         schema_version="psion_ledger.sampling_plan.v1",
         dataset_identity=corpus.identity,
-        sampler_name="test-sampler",
-        sampler_version="1",
-        sampler_seed=corpus.replay_contract.deterministic_shuffle_seed,
+        order=PlanOrder(
+            kind="derived",
+            name="psion.weighted_cycle",
+            version="1",
+            seed=corpus.replay_contract.deterministic_shuffle_seed,
+            may_repeat="anything",
+        ),
+        unit="sequence",
         sequence_tokens=sequence_tokens,
         token_dtype="uint16",
-        global_batch_sequences=8,
-        micro_steps=2,
+        targets="all_but_first",
+        passes=Passes(end="spans"),
+        batch=BatchRule(schedule=[BatchSize(first_step=1, sequences=8)], micro_batch_sequences=4),
+        ranks=RankRule(layout="rank_major", take="contiguous"),
         horizon_steps=2048,
         families=families,
         evaluation_sets=sets,
-        sequence_index_sha256="0" * 64,
+        loss_divisor="target_tokens",
+        norm_is_global=True,
+        rate_is_global=True,
     )
 
 
@@ -149,7 +159,7 @@ def test_the_originals_documents_hold_their_own_rules_and_are_bound() -> None:
     contracts = upstream_contracts()
     assert corpus_rules(contracts.tokenized_corpus) == []
     assert policy_rules(contracts.sampling_policy) == []
-    assert plans.rules(contracts.sampling_plan) == []
+    assert plan_rules.rules(contracts.sampling_plan) == []
     given = (contracts.stage_config, contracts.model_descriptor, contracts.tokenized_corpus)
     assert config_findings(*given, contracts.sampling_policy) == []
 

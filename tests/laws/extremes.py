@@ -14,7 +14,7 @@ from msgspec import inspect
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
-from tests.ledgers import RANK0, Script, batch, checkpoint_id, edited, good_run, inserted, place, weights
+from tests.ledgers import COMPLETION, Script, batch, checkpoint_id, edited, good_run, inserted, place, weights
 
 Make = Callable[[Contracts], Script]
 LONG_TEXT = "x" * (1 << 20)
@@ -148,7 +148,7 @@ def put(value: Any, pointer: str, edge: Any) -> Any:
 def of_documents(script: Script) -> Iterator[Change]:
     """Every value of every contract, and texts that are no JSON; each with the digest of its own text."""
     for at, (_, event) in enumerate(script):
-        if isinstance(event, events.ContractDeclared) and event.document is not None:
+        if isinstance(event, events.ContractDeclared):
             document = json.loads(event.document)
             texts = [("", text) for text in NO_JSON]
             texts += [
@@ -168,7 +168,7 @@ def rare_run(contracts: Contracts) -> Script:
         (events.BatchSkipped(**msgspec.structs.asdict(skipped), reason="a reason"), events.StepCompleted),
         (
             events.CheckpointLoaded(
-                checkpoint_id=checkpoint_id(1, 0), weights_sha256=sha256(weights(0)), cursor_position=0
+                checkpoint_id=checkpoint_id(1, 0), object_sha256=sha256(weights(0))
             ),
             events.AttemptStarted,
         ),
@@ -194,7 +194,7 @@ def rare_run(contracts: Contracts) -> Script:
         completed_at_ms=1, completion_digest=bytes(32),
     )  # fmt: skip
     at = place(script, events.RunFinished)
-    return [*script[:at], (RANK0, receipt), (RANK0, completed), (RANK0, advanced), *script[at:]]
+    return [*script[:at], (COMPLETION, receipt), (COMPLETION, completed), (COMPLETION, advanced), *script[at:]]
 
 
 def changed(script: Script, *changes: Change) -> Script:
@@ -207,4 +207,4 @@ def changed(script: Script, *changes: Change) -> Script:
 def wrong(script: Script) -> Script:
     """The script with a wrong divisor in its last step."""
     last = sum(isinstance(event, events.StepCompleted) for _, event in script) - 1
-    return edited(script, events.StepCompleted, nth=last, loss_divisor_tokens=1)
+    return edited(script, events.StepCompleted, nth=last, loss_divisor=1.0)

@@ -13,11 +13,11 @@ from tests.ledgers import (
     checkpoint_id,
     close,
     complete,
+    ended,
     measured,
     opened,
     promoted,
     record,
-    rotate,
     seal,
     started,
     training,
@@ -34,19 +34,26 @@ def emitted(script: Script, kind: type[E]) -> list[E]:
 
 
 def resumed_after(contracts: Contracts, killed: Script) -> Script:
-    """A run of one rank that was killed where this script ends, and resumed to its end in a new attempt."""
+    """A run of one rank that was killed where this script ends, and resumed to its end: in a new attempt, unless its
+    stage is completed."""
     streams = list(dict.fromkeys(stream for stream, _ in killed))
-    attempt = 1 + max(event.attempt for event in emitted(killed, events.StreamOpened))
-    own = f"t{attempt:04}.r00000"
+    attempt = max(event.attempt for event in emitted(killed, events.StreamOpened))
     marks = [step for _, step in killed]
-    script: Script = [*killed, *((stream, close) for stream in streams), (streams[0], seal), (own, opened(attempt))]
+    script: Script = [*killed, *((stream, close) for stream in streams), (streams[0], seal)]
     if complete not in marks:
+        attempt += 1
+        own = f"t{attempt:04}.r00000"
+        script.append((own, opened(attempt)))
         script += _promises(contracts, killed, own) + _training(contracts, killed, attempt, own)
+        script += [(own, ended(contracts.sampling_plan.horizon_steps)), (own, close)]
         script += _replays(contracts, killed, attempt, own)
-        if record not in marks:
-            script.append((own, record))
-        script.append((own, complete))
-    return [*script, (own, events.RunFinished(outcome="completed")), (own, close), (own, seal)]
+    completion = f"c.{1 + sum(stream.startswith('c.') for stream in streams)}"
+    script.append((completion, opened(attempt, role="complete")))
+    if complete not in marks:
+        script += [] if record in marks else [(completion, record)]
+        script.append((completion, complete))
+    finished = events.RunFinished(outcome="completed", reason=None)
+    return [*script, (completion, finished), (completion, close), (completion, seal)]
 
 
 def _promises(contracts: Contracts, killed: Script, own: str) -> Script:
@@ -59,19 +66,17 @@ def _promises(contracts: Contracts, killed: Script, own: str) -> Script:
 
 def _training(contracts: Contracts, killed: Script, attempt: int, own: str) -> Script:
     """From the last checkpoint that was written, or from nothing, to the promotion."""
-    size, horizon = contracts.sampling_plan.global_batch_sequences, contracts.sampling_plan.horizon_steps
+    horizon = contracts.sampling_plan.horizon_steps
     known = emitted(killed, events.CheckpointWritten)
     if not known:
-        script: Script = [(own, started(1, 2, 0, size, None))]
+        script: Script = [(own, started(contracts, 1, 0, None))]
         script += [(own, event) for event in measured(contracts, attempt, 0)]
         script.append((own, written(contracts, attempt, 0, None)))
         script += training(contracts, attempt, range(1, horizon + 1), checkpoint_id(attempt, 0))
         return [*script, (own, promoted(attempt, horizon))]
     name, step = known[-1].checkpoint_id, known[-1].step
-    loaded = events.CheckpointLoaded(
-        checkpoint_id=name, weights_sha256=sha256(weights(step)), cursor_position=step * size
-    )
-    script = [(own, started(1, 2, step, size, name)), (own, loaded)]
+    loaded = events.CheckpointLoaded(checkpoint_id=name, object_sha256=sha256(weights(step)))
+    script = [(own, started(contracts, 1, step, name)), (own, loaded)]
     script += training(contracts, attempt, range(step + 1, horizon + 1), name)
     if not emitted(killed, events.CheckpointPromoted):
         last = emitted([*killed, *script], events.CheckpointWritten)[-1]
@@ -81,7 +86,7 @@ def _training(contracts: Contracts, killed: Script, attempt: int, own: str) -> S
 
 def _replays(contracts: Contracts, killed: Script, attempt: int, own: str) -> Script:
     """As many passes as two are more than those that were completed."""
-    script: Script = [(own, rotate), (own, seal)]
+    script: Script = [(own, seal)]
     for number in range(len(emitted(killed, events.VerificationCompleted)), 2):
         script += verification(contracts, f"attempt-{attempt}-{number}", attempt=attempt)
     return [*script, (own, seal)]

@@ -6,19 +6,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from psion_ledger import events
+from psion_ledger import events, log
 from psion_ledger.contracts import Contracts, encode_document, tokenizer_binding_digest
 from psion_ledger.digest import sha256
-from tests.laws import findings, status, with_change
+from psion_ledger.ledger import Run
+from psion_ledger.record import read
+from tests.laws import OTHER, findings, status, with_change
 from tests.ledgers import (
     RANK0,
+    RUN_ID,
     Script,
     batch,
     beginning,
     close,
     declared,
     edited,
-    index_bytes,
+    index_parts,
     index_rows,
     inserted,
     opened,
@@ -56,13 +59,26 @@ def test_a_contract_of_another_digest_is_found(tmp_path: Path, contracts: Contra
     ]
 
 
-def test_an_index_that_the_plan_does_not_name_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """The plan was made for another sequence index than the one that was declared."""
-    other = with_change(contracts, "sampling_plan", "/sequence_index_sha256", "1" * 64)
-    declared_sha256 = sha256(index_bytes(index_rows(contracts))).hex()
-    assert findings(tmp_path, beginning(other), "contracts_hold_their_digests") == [
-        ("sequence_index", 7, RANK0, declared_sha256, "1" * 64)
-    ]
+def test_an_index_of_another_digest_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The list of the index's files is not the one whose digest was declared."""
+
+    def declare(folder: Path, writer: log.Writer) -> None:
+        listed = log.add_files(folder, "sequence_index", index_parts(index_rows(contracts)))
+        writer.emit(
+            events.ContractDeclared(
+                contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1", sha256=OTHER,
+                document=listed,
+            )
+        )  # fmt: skip
+
+    script = beginning(contracts)
+    at = place(script, events.StageStarted) - 1
+    ((*found, actual),) = findings(
+        tmp_path, [*script[:at], (RANK0, declare), *script[at + 1 :]], "contracts_hold_their_digests"
+    )
+    assert found == ["sequence_index", 7, RANK0, OTHER.hex()]
+    with Run(read(tmp_path / "ledger" / RUN_ID)) as run:
+        assert actual == sha256(run.contracts_text["sequence_index"].encode()).hex()
 
 
 def test_a_broken_rule_of_a_contract_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -228,8 +244,8 @@ def test_a_split_without_a_plan_is_found(tmp_path: Path, contracts: Contracts) -
 
 def test_a_plan_with_another_seed_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The plan shuffles with a seed that the replay contract does not have."""
-    other = with_change(contracts, "sampling_plan", "/sampler_seed", 8)
-    assert findings(tmp_path, beginning(other), "plan_keeps_the_replay_seed") == [("sampler_seed", 6, RANK0, "7", "8")]
+    other = with_change(contracts, "sampling_plan", "/order/seed", 8)
+    assert findings(tmp_path, beginning(other), "plan_keeps_the_replay_seed") == [("order/seed", 6, RANK0, "7", "8")]
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ from psion_ledger.receipts import derive_receipt
 from psion_ledger.record import read
 from tests.laws.extremes import Change, changed, of_documents, of_events, rare_run, wrong
 from tests.ledgers import (
+    RANK0,
     Script,
     edited,
     good_run,
     index_rows,
-    inserted,
     real_contracts,
     record,
     trained_run,
@@ -121,7 +121,9 @@ def last_batches(contracts: Contracts, **changes: Any) -> Script:
 
 
 BROKE: dict[str, Callable[[Contracts], Script]] = {
-    "a position at the end of its range": lambda c: last_batches(c, first_position=2**63 - 1, end_position=2**63 - 1),
+    "a position at the end of its range": lambda c: last_batches(c, first_position=2**63 - 1),
+    "sequences at the end of their range": lambda c: last_batches(c, sequences=2**63 - 1, stride=2**31 - 1),
+    "tokens at the end of their range": lambda c: last_batches(c, tokens=2**63 - 1, target_tokens=2**63 - 1),
     "a family's tokens, ten thousand times": lambda c: last_batches(
         c, family_tokens=[events.FamilyTokens(source_family_id="library_code", tokens=2**62)]
     ),
@@ -138,8 +140,8 @@ def test_a_value_that_overflows_is_a_finding(tmp_path: Path, contracts: Contract
 
 ODD_ROWS: list[dict[str, Any]] = [
     {"sequence_id": 2**63 - 1}, {"tokens": -(2**31)}, {"tokens": 2**31 - 1}, {"split_name": "\0"},
-    {"documents": []}, {"documents": [{"source_id": None, "document_id": None, "tokens": None}]},
-    {"token_sha256": bytes(32)},
+    {"documents": []}, {"documents": [{"source_id": None, "document_id": None, "first_token": None, "tokens": None}]},
+    {"token_sha256": None}, {"token_sha256": bytes(32)},
 ]  # fmt: skip
 
 
@@ -154,16 +156,23 @@ def test_an_index_of_any_value_is_read(tmp_path: Path, contracts: Contracts, cha
     assert found.verdict == "FAIL"
 
 
-def test_a_document_of_the_sequence_index_is_a_finding(tmp_path: Path, contracts: Contracts) -> None:
-    """The index is declared by its path; a document beside it breaks a rule and no audit."""
-    with Run(read(write_ledger(tmp_path / "good", trained_run(contracts)))) as run:
-        row = run.first("select path, sha256 from contract_declared where contract_role = 'sequence_index'")
-    assert row is not None
-    declared = events.ContractDeclared(
-        contract_role="sequence_index", schema_version="x", sha256=row[1], document="{}", path=row[0]
-    )
-    script = inserted(good_run(contracts), declared, after=events.ContractDeclared, nth=4)
-    found = audited(tmp_path / "changed", script)
+OUTSIDE = '[{"path":"../CLAIM","bytes":1,"rows":1,"first":0,"sha256":""}]'
+
+
+@pytest.mark.parametrize("listed", ["{}", "[]", "null", OUTSIDE])
+def test_a_list_of_index_files_that_is_none_is_a_finding(tmp_path: Path, contracts: Contracts, listed: str) -> None:
+    """What is declared in the place of the index's files breaks a rule and no audit."""
+    script = good_run(contracts)
+    at = next(at for at, (_, step) in enumerate(script) if isinstance(step, events.StageStarted)) - 1
+
+    def declare(folder: Path, writer: Writer) -> None:
+        writer.emit(
+            events.ContractDeclared(
+                contract_role="sequence_index", schema_version="x", sha256=sha256(listed.encode()), document=listed
+            )
+        )
+
+    found = audited(tmp_path, [*script[:at], (RANK0, declare), *script[at + 1 :]])
     (law,) = (law for law in found.laws if law.name == "contracts_hold_their_rules")
     assert (found.verdict, [finding.subject for finding in law.findings]) == ("FAIL", ["sequence_index#"])
 
@@ -176,9 +185,9 @@ def test_a_step_time_of_any_value_breaks_no_receipt(
 ) -> None:
     """One that is no number of milliseconds is left out of the mean of the four; there is a receipt all the same."""
     script = good_run(contracts)
-    device = next(event.devices[0] for _, event in script if isinstance(event, events.RunStarted))
+    device = next(event.devices[0] for _, event in script if isinstance(event, events.AttemptStarted))
     cuda = msgspec.structs.replace(device, backend="cuda")
-    script = edited(script, events.RunStarted, devices=[cuda])
+    script = edited(script, events.AttemptStarted, devices=[cuda])
     for nth in range(4):
         script = edited(script, events.StepCompleted, nth=nth, step_ms=step_ms if nth == 1 else 31.0)
     until = next(at for at, (_, event) in enumerate(script) if event is record)
@@ -190,7 +199,7 @@ def test_a_step_time_of_any_value_breaks_no_receipt(
 
 def test_a_recorded_receipt_that_cannot_be_derived_is_a_finding(tmp_path: Path, contracts: Contracts) -> None:
     """Somebody recorded one whose basis has a loss that is no number: a law says so, and the audit goes on."""
-    script = edited(good_run(contracts), events.SplitLossMeasured, nth=14, loss_sum_nanonats=None)
+    script = edited(good_run(contracts), events.SplitLossMeasured, nth=14, is_finite=False)
 
     def forged(folder: Path, writer: Writer) -> None:
         basis = read(folder).manifest

@@ -9,11 +9,13 @@ from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
 from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends
-from tests.laws import SECOND, audited, findings, findings_after, violations
+from tests.laws import OTHER, SECOND, audited, findings, findings_after, violations
 from tests.laws.forging import entries, forged, step_file
 from tests.ledgers import (
+    COMPLETION,
     RANK0,
     RUN_ID,
+    beginning,
     checkpoint_id,
     close,
     declared,
@@ -22,10 +24,10 @@ from tests.ledgers import (
     opened,
     place,
     resumed_run,
+    rotate,
     seal,
     started,
     trained_run,
-    without,
     write_ledger,
 )
 
@@ -67,7 +69,7 @@ def test_a_link_in_a_segments_place_is_no_file(tmp_path: Path, good: Path) -> No
 
 def test_a_changed_sequence_index_is_found(tmp_path: Path, good: Path) -> None:
     """The index is no segment, but it is named by its digest like one."""
-    (index,) = (good / "contracts").iterdir()
+    index = sorted((good / "contracts").iterdir())[1]
     name, expected = f"contracts/{index.name}", sha256_file(index).hex()
     found = findings_after(tmp_path, good, lambda folder: flipped(folder / name), "files_hold_their_digests")
     actual = sha256_file(tmp_path / "ledger" / RUN_ID / name).hex()
@@ -108,34 +110,42 @@ def test_an_entry_that_follows_another_is_found(tmp_path: Path, good: Path) -> N
     assert found == [("manifest/2.json", None, None, f"follows {own}", expected)]
 
 
-def test_a_manifest_without_an_entry_leaves_a_hole_in_its_stream(tmp_path: Path, good: Path) -> None:
+def rotated(tmp_path: Path, contracts: Contracts) -> Path:
+    """A run of one stream that was sealed twice."""
+    script = beginning(contracts)
+    parts = [*script[:9], (RANK0, rotate), (RANK0, seal), *script[9:], (RANK0, close), (RANK0, seal)]
+    return write_ledger(tmp_path / "rotated", parts)
+
+
+def test_a_manifest_without_an_entry_leaves_a_hole_in_its_stream(tmp_path: Path, contracts: Contracts) -> None:
     """An entry is dropped and the whole manifest forged around it."""
-    first, last = entries(good)[0], entries(good)[3]
-    found = findings_after(tmp_path, good, forged(lambda known: known[1:]), "streams_are_dense")
-    genesis = first.link_before
+    folder = rotated(tmp_path, contracts)
+    first, last = entries(folder)
+    found = findings_after(tmp_path, folder, forged(lambda known: known[1:]), "streams_are_dense")
     assert found == [
         (
             RANK0,
             last.first_seq,
             RANK0,
-            f"seq 0, link {genesis}",
-            f"seq {last.first_seq}, link {last.link_before}, 3 events through seq {last.last_seq}",
+            f"seq 0, link {first.link_before}",
+            f"seq {last.first_seq}, link {last.link_before}, 7 events through seq {last.last_seq}",
         )
     ]
 
 
-def test_a_range_that_continues_another_chain_is_found(tmp_path: Path, good: Path) -> None:
+def test_a_range_that_continues_another_chain_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A later range is replaced by one whose first frame follows another event."""
-    first, last = entries(good)[0], entries(good)[3]
+    folder = rotated(tmp_path, contracts)
+    first, last = entries(folder)
     foreign = msgspec.structs.replace(last, link_before="0" * 64)
-    found = findings_after(tmp_path, good, forged(lambda known: [*known[:3], foreign]), "streams_are_dense")
+    found = findings_after(tmp_path, folder, forged(lambda known: [known[0], foreign]), "streams_are_dense")
     assert found == [
         (
             RANK0,
             last.first_seq,
             RANK0,
             f"seq {last.first_seq}, link {first.link_after}",
-            f"seq {last.first_seq}, link {'0' * 64}, 3 events through seq {last.last_seq}",
+            f"seq {last.first_seq}, link {'0' * 64}, 7 events through seq {last.last_seq}",
         )
     ]
 
@@ -151,11 +161,11 @@ def test_a_segment_left_out_of_an_entry_is_found(tmp_path: Path, good: Path) -> 
     found = findings_after(tmp_path, good, forged(forgetful), "streams_are_dense")
     assert found == [
         (
-            RANK0,
+            "c.1",
             last.first_seq,
-            RANK0,
+            "c.1",
             f"seq {last.first_seq}, link {last.link_before}",
-            f"seq {last.first_seq}, link {last.link_before}, 2 events through seq {last.last_seq}",
+            f"seq {last.first_seq}, link {last.link_before}, 3 events through seq {last.last_seq}",
         )
     ]
 
@@ -165,25 +175,45 @@ def end_of(folder: Path, stream: str) -> tuple[int, str]:
     return last.last_seq, last.link_after
 
 
-def test_a_rank_that_never_finished_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """Rank 0 finishes the run while rank 1's stream just stops."""
-    script = without(trained_run(contracts, world=2), events.RunFinished, stream=RANK1)
-    script += [(RANK1, close), (RANK0, close), (RANK0, seal)]
-    found = findings(tmp_path, script, "streams_have_ends")
-    seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK1)
-    expected = "run_finished, or an end that rank 0 of the next attempt pins"
-    assert found == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
+ENDED = "stream_ended, or an end that rank 0 of the next attempt pins"
 
 
-def test_an_event_behind_run_finished_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """A stream goes on after it said that it was finished."""
+def test_a_rank_that_the_completion_does_not_rest_on_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Rank 0 completes the run, and pins every stream but rank 1's, which could be cut without a trace."""
+    script = trained_run(contracts, world=2)
+    at = place(script, events.StreamOpened, stream=COMPLETION)
+    folder = write_ledger(tmp_path, script[:at])
+    ends = [end for end in log.completion_ends(folder, 1) if end.stream == RANK0]
+    claimed = log.attempt_sha256(folder, 1)
+    with open_writer(
+        folder, opened(role="complete", previous=ends, attempt_sha256=claimed), stream=COMPLETION
+    ) as writer:
+        writer.emit(events.RunFinished(outcome="completed", reason=None))
+    seq, link = end_of(folder, RANK1)
+    expected = "an end that the completion pins"
+    assert violations(folder, "streams_have_ends") == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
+
+
+def test_an_event_behind_the_end_of_a_completion_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A completion stream goes on after it said that the run was finished."""
     script = trained_run(contracts)
     removed = events.CheckpointRemoved(checkpoint_id="a0001-s000000", reason="space")
-    script += [(RANK0, removed), (RANK0, close), (RANK0, seal)]
+    script += [(COMPLETION, removed), (COMPLETION, close), (COMPLETION, seal)]
     found = findings(tmp_path, script, "streams_have_ends")
-    seq, link = end_of(tmp_path / "ledger" / RUN_ID, RANK0)
-    expected = "run_finished, or an end that rank 0 of the next attempt pins"
-    assert found == [(RANK0, seq, RANK0, expected, f"seq {seq}, link {link}")]
+    seq, link = end_of(tmp_path / "ledger" / RUN_ID, COMPLETION)
+    assert found == [(COMPLETION, seq, COMPLETION, "run_finished", f"seq {seq}, link {link}")]
+
+
+def test_a_stream_that_goes_on_behind_its_completion_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The completion pins where rank 0's stream ended, and more stands behind it by now."""
+    script = trained_run(contracts)
+    at = place(script, events.StreamEnded)
+    moved = [step for step in script if step not in ((RANK0, close), (RANK0, seal))]
+    removed = events.CheckpointRemoved(checkpoint_id="a0001-s000000", reason="space")
+    script = [*moved[: at + 1], (RANK0, rotate), (RANK0, seal), *moved[at + 1 :], (RANK0, removed)]
+    found = findings(tmp_path, [*script, (RANK0, close), (RANK0, seal)], "streams_have_ends")
+    assert [row[:3] for row in found] == [(RANK0, 42, RANK0)]
+    assert found[0][3].startswith("seq 41, link ")
 
 
 @pytest.mark.parametrize("pinned", [29, 30])
@@ -202,14 +232,15 @@ def test_a_stream_pinned_elsewhere_is_found(tmp_path: Path, contracts: Contracts
 def test_a_stream_that_the_next_attempt_forgot_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The second attempt pins rank 0's end and not rank 1's: rank 1's stream could be cut without a trace."""
     script = trained_run(contracts, world=2)
-    script = script[: place(script, events.BatchReplayed, nth=8)]
+    script = script[: place(script, events.BatchReplayed, nth=4)]
     folder = write_ledger(tmp_path, [*script, (RANK0, close), (RANK1, close), (RANK0, seal)])
     (end,) = (end for end in previous_ends(folder, 2) if end.stream == RANK0)
-    with open_writer(folder, opened(attempt=2, previous=[end])) as writer:
-        writer.emit(started(2, 2, 2, 8, checkpoint_id(1, 2)))
+    log.claim_attempt(folder)
+    claimed = log.attempt_sha256(folder, 2)
+    with open_writer(folder, opened(attempt=2, previous=[end], attempt_sha256=claimed)) as writer:
+        writer.emit(started(contracts, 2, 2, checkpoint_id(1, 2)))
     seq, link = end_of(folder, RANK1)
-    expected = "run_finished, or an end that rank 0 of the next attempt pins"
-    assert violations(folder, "streams_have_ends") == [(RANK1, seq, RANK1, expected, f"seq {seq}, link {link}")]
+    assert violations(folder, "streams_have_ends") == [(RANK1, seq, RANK1, ENDED, f"seq {seq}, link {link}")]
 
 
 def test_a_pinned_stream_that_is_gone_is_found(tmp_path: Path, resumed: Path) -> None:
@@ -244,9 +275,10 @@ def test_a_verification_in_a_train_streams_name_is_found(tmp_path: Path, contrac
     ]
 
 
-def test_a_stream_without_its_beginning_is_found(tmp_path: Path, good: Path) -> None:
+def test_a_stream_without_its_beginning_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The range that holds a stream's first event is forged away."""
-    found = findings_after(tmp_path, good, forged(lambda known: known[1:]), "streams_open_once")
+    folder = rotated(tmp_path, contracts)
+    found = findings_after(tmp_path, folder, forged(lambda known: known[1:]), "streams_open_once")
     assert found == [(RANK0, 0, RANK0, OPENED, "none at seq 0")]
 
 
@@ -309,7 +341,7 @@ def test_a_rollback_leaves_its_segments_behind(tmp_path: Path, good: Path) -> No
 def test_segments_that_a_crash_left_before_their_entry_are_no_rollback(tmp_path: Path, contracts: Contracts) -> None:
     """Their journal is still there: the next sealing writes them again."""
     folder = write_ledger(tmp_path / "ledger", trained_run(contracts))
-    (journal,) = (folder / "journal").glob("*/*.wal")
+    (journal,) = (folder / "journal").glob(f"{COMPLETION}/*.wal")
     kept = journal.read_bytes()
     log.seal_run(folder)
     (folder / "manifest" / f"{len(entries(folder)) - 1}.json").unlink()
@@ -335,4 +367,14 @@ def test_an_attempt_that_nobody_of_this_run_claimed_is_found(tmp_path: Path, goo
             (other / "attempts" / "1.json").rename(path)
 
     found = findings_after(tmp_path, good, change, "attempts_are_claimed")
-    assert [row[0] for row in found] == ["attempts/1.json"]
+    assert {row[0] for row in found} == {"attempts/1.json"}
+    # Each of the streams names a claim that is not there.
+    assert {row[2] for row in found} == {None, RANK0, "v.first", "v.second", COMPLETION}
+
+
+def test_a_stream_of_another_claim_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A rank names another start of training than the one whose number it bears."""
+    script = edited(trained_run(contracts, world=2), events.StreamOpened, stream=RANK1, attempt_sha256=OTHER)
+    ((*found, expected, actual),) = findings(tmp_path, script, "attempts_are_claimed")
+    assert (found, actual) == (["attempts/1.json", 0, RANK1], f"sha256 {OTHER.hex()}")
+    assert expected == f"sha256 {log.attempt_sha256(tmp_path / 'ledger' / RUN_ID, 1).hex()}"

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from psion_ledger import events
-from psion_ledger.contracts import Contracts, model_descriptor_digest
+from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
 from tests.laws import OTHER, SECOND, findings, status, write_artifacts
 from tests.ledgers import (
@@ -41,21 +41,10 @@ def resuming(contracts: Contracts) -> Script:
     return script[: place(script, events.CheckpointLoaded) + 1]
 
 
-@pytest.mark.parametrize(
-    ("changes", "actual"),
-    [
-        ({"weights_sha256": OTHER}, f"a0001-s000002: weights {OTHER.hex()}, step 2, position 16"),
-        (
-            {"cursor_position": 24},
-            f"a0001-s000002: weights {sha256(weights(2)).hex()}, step 2, position 16",
-        ),
-    ],
-)
-def test_loading_something_else_than_was_written_is_found(
-    tmp_path: Path, contracts: Contracts, changes: dict[str, Any], actual: str
-) -> None:
-    """The second attempt read back other weights, or stood at another cursor, than were written."""
-    script = edited(resuming(contracts), events.CheckpointLoaded, **changes)
+def test_loading_something_else_than_was_written_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The second attempt read back other weights than were written."""
+    script = edited(resuming(contracts), events.CheckpointLoaded, object_sha256=OTHER)
+    actual = f"a0001-s000002: weights {OTHER.hex()}, step 2, position 16"
     assert findings(tmp_path, script, "attempts_resume_from_written_checkpoints") == [
         ("attempt 2", 1, SECOND, LOADED, actual)
     ]
@@ -135,7 +124,7 @@ def test_a_first_attempt_that_skips_ahead_is_found(
 def test_killed_before_the_root_checkpoint_an_attempt_begins_from_nothing(tmp_path: Path, contracts: Contracts) -> None:
     """The first attempt died while it measured step 0; the second has nothing to load."""
     script = [*beginning(contracts)[:-3], (RANK0, close), (RANK0, seal), (SECOND, opened(attempt=2))]
-    script.append((SECOND, started(1, 2, 0, 8, None)))
+    script.append((SECOND, started(contracts, 1, 0, None)))
     assert status(tmp_path, script, "attempts_resume_from_written_checkpoints") == "held"
 
 
@@ -201,21 +190,12 @@ def test_a_finished_run_that_promoted_nothing_is_found(tmp_path: Path, contracts
     assert findings(tmp_path, script, "promotion_names_a_written_checkpoint")[0][0] == "promotion"
 
 
-@pytest.mark.parametrize("name", ["model_descriptor_digest", "tensor_layout_digest"])
-def test_a_checkpoint_of_another_model_is_found(tmp_path: Path, contracts: Contracts, name: str) -> None:
-    """A checkpoint was written for another descriptor, or with other tensors."""
-    digests = {
-        "model_descriptor_digest": model_descriptor_digest(contracts.model_descriptor),
-        "tensor_layout_digest": contracts.model_descriptor.checkpoint_contract.tensor_layout_digest,
-    }
-
-    def shown(known: dict[str, str]) -> str:
-        return f"descriptor {known['model_descriptor_digest']}, layout {known['tensor_layout_digest']}"
-
-    changes: dict[str, Any] = {name: OTHER}
-    script = edited(beginning(contracts), events.CheckpointWritten, **changes)
+def test_a_checkpoint_of_another_model_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A checkpoint was written with other tensors than the descriptor has."""
+    promised = contracts.model_descriptor.checkpoint_contract.tensor_layout_digest
+    script = edited(beginning(contracts), events.CheckpointWritten, tensor_layout_digest=OTHER)
     assert findings(tmp_path, script, "checkpoints_bind_the_descriptor") == [
-        ("a0001-s000000", 15, RANK0, shown(digests), shown(digests | {name: OTHER.hex()}))
+        ("a0001-s000000", 15, RANK0, f"layout {promised}", f"layout {OTHER.hex()}")
     ]
 
 
@@ -286,7 +266,7 @@ def test_a_promoted_file_that_is_gone_is_found(tmp_path: Path, contracts: Contra
     write_artifacts(tmp_path / "artifacts", contracts)
     files = [
         *written(contracts, 1, 4, None).files,
-        events.FileDigest(path="optimizer.pt", bytes=3, sha256=OTHER),
+        events.CheckpointFile(path="optimizer.pt", bytes=3, sha256=OTHER, role="optimizer"),
     ]
     script = edited(trained_run(contracts), events.CheckpointWritten, nth=2, files=files)
     assert findings(tmp_path, script, "promoted_files_hold_their_digests") == [
@@ -318,7 +298,7 @@ def test_promoting_what_was_never_written_is_found(tmp_path: Path, contracts: Co
 
 def test_promoting_other_weights_than_were_written_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The weights read back at promotion are not those that were written."""
-    script = edited(trained_run(contracts), events.CheckpointPromoted, weights_sha256=OTHER)
+    script = edited(trained_run(contracts), events.CheckpointPromoted, object_sha256=OTHER)
     assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
         ("a0001-s000004", 40, RANK0, FINAL, f"step 4, weights {OTHER.hex()}")
     ]
@@ -331,6 +311,62 @@ def test_promoting_before_the_horizon_is_found(tmp_path: Path, contracts: Contra
     digest = sha256(weights(2)).hex()
     assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
         ("a0001-s000002", 40, RANK0, f"step 4, weights {digest}", f"step 2, weights {digest}")
+    ]
+
+
+def best(contracts: Contracts, promoted_step: int, low_step: int, **changes: Any) -> Script:
+    """A run that promotes by the lowest validation loss, which the evaluation of one of its steps has."""
+    script = trained_run(contracts)
+    for nth in range(15):
+        at = place(script, events.SplitLossMeasured, nth=nth)
+        event = script[at][1]
+        assert isinstance(event, events.SplitLossMeasured)
+        if event.step == low_step and event.split_name == "validation":
+            script = edited(script, events.SplitLossMeasured, nth=nth, loss_sum_nanonats=1)
+    chosen: dict[str, Any] = msgspec.structs.asdict(promoted(1, promoted_step))
+    chosen |= {"criterion": "lowest_loss", "criterion_split": "validation"}
+    return edited(script, events.CheckpointPromoted, **(chosen | changes))
+
+
+@pytest.mark.parametrize("step", [0, 2, 4])
+def test_the_best_checkpoint_by_its_criterion_may_be_promoted(tmp_path: Path, contracts: Contracts, step: int) -> None:
+    """The lowest validation loss was measured at this step, before or at the horizon."""
+    script = best(contracts, step, step, evaluation_id=f"e0001-s{step:06}")
+    assert status(tmp_path / "one", script, "promotion_names_a_written_checkpoint") == "held"
+    assert status(tmp_path / "other", script, "promotion_rests_on_its_evaluation") == "held"
+
+
+def test_promoting_another_than_the_best_checkpoint_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The checkpoint of step 2 has a lower loss than the promoted one."""
+    found = findings(tmp_path, best(contracts, 4, 2), "promotion_names_a_written_checkpoint")
+    assert [(row[0], row[2]) for row in found] == [("a0001-s000004", RANK0)]
+    assert found[0][3].startswith("the lowest loss of validation (step 2, ")
+
+
+def test_a_criterion_over_a_split_that_nobody_measured_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """No checkpoint is the best of what was never measured."""
+    script = best(contracts, 4, 4, criterion_split="shadow")
+    assert [row[0] for row in findings(tmp_path, script, "promotion_names_a_written_checkpoint")] == ["a0001-s000004"]
+
+
+def test_a_stated_promotion_may_name_any_checkpoint_that_counts(tmp_path: Path, contracts: Contracts) -> None:
+    """Somebody chose the checkpoint of step 2, and says so."""
+    early = msgspec.structs.asdict(promoted(1, 2)) | {"criterion": "stated"}
+    script = edited(trained_run(contracts), events.CheckpointPromoted, **early)
+    assert status(tmp_path, script, "promotion_names_a_written_checkpoint") == "held"
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "actual"),
+    [("e0001-s000002", "e0001-s000002, at step 2"), ("another", "another, never measured")],
+)
+def test_a_promotion_that_rests_on_an_evaluation_of_something_else_is_found(
+    tmp_path: Path, contracts: Contracts, evaluation: str, actual: str
+) -> None:
+    """The promoted weights are those of step 4, and the evaluation that is named is not."""
+    script = edited(trained_run(contracts), events.CheckpointPromoted, evaluation_id=evaluation)
+    assert findings(tmp_path, script, "promotion_rests_on_its_evaluation") == [
+        ("a0001-s000004", 40, RANK0, "an evaluation of a0001-s000004", actual)
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from psion_ledger import catalog
 from psion_ledger.events import KINDS
 from psion_ledger.log import columns as log_columns
-from tests.laws.copies import EVIDENCE, RECORDED, Copies, columns, count, put_null, reads, restore
+from tests.laws.copies import EVIDENCE, RECORDED, Copies, columns, count, promise, put_null, reads, restore
 
 # Columns that only say where a finding stands.
 PLACES = frozenset(("stream", "seq", "event_seq", "train_stream", "train_seq"))
@@ -17,32 +17,39 @@ PLACES = frozenset(("stream", "seq", "event_seq", "train_stream", "train_seq"))
 # Which columns can be NULL, in relations that are not made from a contract's JSON alone; and why the others cannot.
 NULLABLE: dict[str, tuple[set[str], str]] = {
     "attempts": ({"checkpoint_id"}, "fields of attempt_started"),
+    "attempt_claims": (set(), "typed in record.py"),
     "attempt_faults": (set(), "typed in record.py; every row is a finding"),
     "batch_rollup": (set(), "counts and sums over fields of batch_replayed"),
     "checkpoints": ({"parent_checkpoint_id", "effective"}, "fields of checkpoint_written"),
     "completed_stages": (set(), "a stage is listed once its completion is there"),
     "contract_checks": (set(), "typed in evidence.py; every row is a finding"),
-    "contracts": ({"document", "path"}, "fields of contract_declared"),
+    "completion_streams": (set(), "fields of stream_opened, and its name: streams_open_once reads it"),
+    "contracts": ({"document"}, "fields of contract_declared"),
     "derived_digests": (set(), "typed in evidence.py"),
     "document_splits": ({"source_id", "document_id"}, "the split's name is a key of the index"),
     "drawn_batches": (set(), "fields of batch_replayed"),
     "family_consumption": (set(), "sums over fields of batch_replayed"),
-    "held_out_sequences": (set(), "keys and digests of the index: index_covers_the_plan counts them"),
+    "evaluation_sequences": (set(), "keys and digests of the index: index_covers_the_plan counts them"),
+    "first_measurements": (set(), "fields of split_loss_measured"),
     "derived_order": (set(), "typed in ordered.py"),
     "drawn_sequences": (set(), "fields of batch_replayed"),
     "journal_tails": (set(), "typed in relations.py, where what is not damaged is not tampered with"),
     "kept_heads": (set(), "typed in evidence.py"),
     "ledger_files": ({"sha256_actual"}, "typed in record.py"),
-    "losses": ({"loss_nats", "loss_sum_nats", "grad_norm"}, "the subject is made of fields that cannot be null"),
+    "losses": ({"is_finite"}, "the subject is made of fields that cannot be null; what is not given is no loss"),
     "manifest_links": (set(), "typed in relations.py"),
-    "measurements": ({"loss_sum_nanonats"}, "fields of split_loss_measured"),
+    "measured_checkpoints": (set(), "fields of checkpoint_written and sums over measurements; read by a criterion"),
+    "measurements": ({"split_kind"}, "fields of split_loss_measured"),
     "progress": ({"horizon_steps"}, "coalesced in the view"),
     "promised_checkpoints": (set(), "the view leaves nulls out"),
     "promised_positions": (set(), "a range"),
     "promised_measurements": (
-        {"split_name", "split_kind", "source_family_id", "first_sequence_id", "end_sequence_id", "target_tokens"},
+        {"split_name", "split_kind", "source_family_id", "evaluation_set", "sequences"},
         "fields of split_loss_measured",
     ),
+    "planned_batches": ({"micro_step"}, "made from planned_steps, a range and attempt_started"),
+    "planned_steps": ({"sequences"}, "planned_batches are made of it, and compared"),
+    "promised_saves": (set(), "coalesced in the view"),
     "promised_receipts": ({"recorded_seq"}, "fields of receipt_recorded and stage_completed"),
     "promised_steps": (set(), "a range"),
     "promoted_files": ({"sha256_actual"}, "typed in evidence.py"),
@@ -53,13 +60,16 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "run_identity": (set(), "typed in record.py"),
     "sequence_documents": (set(), "documents_stay_in_one_split finds what has no name"),
     "sequence_index": (set(), "keys and digests of the index: index_covers_the_plan counts them"),
-    "sequence_uses": ({"slot_family_id", "pass_number"}, "positions and ids of batch_replayed"),
+    "sequence_uses": (set(), "positions and ids of batch_replayed"),
+    "skips_before": (set(), "sums over fields of batch_skipped"),
+    "step_losses": ({"loss_nats"}, "a sum over fields of step_completed that are given"),
     "source_consumption": ({"source_id"}, "sums over the index and batch_replayed"),
     "stage_refusals": (set(), "typed in evidence.py; every row is a finding"),
     "stages": ({"completed_seq"}, "fields of stage_started"),
     "stream_pins": (set(), "fields of stream_opened"),
     "stream_ranges": ({"entry"}, "typed in relations.py"),
-    "streams": ({"role", "attempt", "rank", "finished_seq", "verified_seq"}, "sums over stream_ranges"),
+    "streams": ({"role", "attempt", "rank", "ended_seq", "verified_seq"}, "sums over stream_ranges"),
+    "train_batches": (set(), "fields of batch_replayed"),
     "train_events": (set(), "constants and maxima over events"),
     "train_steps": (set(), "fields of step_completed"),
     "train_streams": ({"started_seq"}, "fields of stream_opened, and whether something is there"),
@@ -74,7 +84,9 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
 UNNOTICED: dict[str, set[tuple[str, str, str]]] = {
     "only names the finding; another column decides": {
         ("code_share_is_within_policy", "sampling_policy", "policy_id"),
-        ("draws_come_from_their_family", "plan_families", "split_name"),
+        ("measurements_are_declared", "measurements", "split_kind"),
+        ("batches_draw_train_sequences", "plan_families", "split_name"),
+        ("batches_draw_train_sequences", "plan_families", "source_family_id"),
         ("stage_names_its_run", "stage_config", "stage_id"),
         ("completion_rests_on_receipts", "stage_config", "stage_id"),
         ("verification_agrees_with_training", "verification_batches", "token_sha256"),
@@ -92,8 +104,27 @@ UNNOTICED: dict[str, set[tuple[str, str, str]]] = {
     "claims and draws are compared whatever the policy says": {
         ("consumed_tokens_are_the_sequences", "family_weights", "source_family_id")
     },
-    "draws_come_from_their_family finds it": {
-        ("sequences_once_per_pass", "sequence_uses", "slot_family_id"),
+    "evaluations_measure_declared_sets finds it": {
+        ("evaluation_tokens_stay_the_same", "evaluation_sets", name)
+        for name in ("split_name", "source_family_id", "stride")
+    },
+    "sequences of no one length: none is allowed for rounding": {
+        ("code_share_is_within_policy", "sampling_plan", "sequence_tokens"),
+        ("family_shares_are_within_caps", "sampling_plan", "sequence_tokens"),
+        ("source_shares_are_within_caps", "sampling_plan", "sequence_tokens"),
+    },
+    "what the superseded attempt did is not compared": {
+        ("checkpoints_stand_at_their_cursor", "checkpoints", "effective")
+    },
+    "another criterion, or the evaluation of its step": {
+        ("promotion_names_a_written_checkpoint", "checkpoint_promoted", "criterion_split"),
+        ("promotion_rests_on_its_evaluation", "checkpoint_promoted", "evaluation_id"),
+    },
+    "planned_batches are made from it": {("batches_take_their_positions", "sampling_plan", "rank_layout")},
+    "the whole run is one pass": {("order_repeats_as_declared", "unrepeated_orders", "pass_sequences")},
+    "the copied runs planned no skip": {
+        ("planned_skips_are_taken", "planned_skips", "before_step"),
+        ("planned_skips_are_taken", "planned_skips", "sequences"),
     },
     "consumed_sources_are_capped finds it": {("source_shares_are_within_caps", "source_caps", "source_id")},
     "streams_open_once finds it": {("streams_have_ends", "streams", "attempt")},
@@ -112,6 +143,7 @@ def test_a_null_is_found(resumed_copies: Copies, two_rank_copies: Copies, law: c
     copies = two_rank_copies if law.header.get("applies") == "many_ranks" else resumed_copies
     relations = law.words & (RECORDED | EVIDENCE)
     con = copies.connect(frozenset(relations))
+    promise(con, law)
     assert con.execute(law.sql).fetchall() == []
     unnoticed, unworded = set(), set()
     for relation in sorted(relations):

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from psion_ledger import events
 from psion_ledger.audit import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.codec import encode_document
+from psion_ledger.contracts.sampling_plan import Passes
 from psion_ledger.digest import sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
@@ -21,7 +23,9 @@ from tests.ledgers import (
     edited,
     good_run,
     inserted,
+    order_of,
     place,
+    real_contracts,
     resumed_run,
     token_digest,
     trained_run,
@@ -33,7 +37,9 @@ RANK1 = "t0001.r00001"
 
 
 def ids_of(contracts: Contracts, step: int, part: int, world: int = 1) -> list[int]:
-    return batch(contracts, step, world, 2, part).sequence_ids
+    """The sequences of a micro batch of one rank, or of a rank of two."""
+    rank, micro_step = (0, part) if world == 1 else (part, 0)
+    return batch(contracts, step, world, rank, micro_step).sequence_ids
 
 
 def with_batch(script: Script, ids: list[int], nth: int, stream: str | None = None) -> Script:
@@ -69,12 +75,12 @@ def test_batches_that_were_exchanged_are_found(tmp_path: Path, contracts: Contra
 
 def test_ranks_that_trained_each_others_batches_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """The right sequences in the step, and each at the other rank's positions."""
-    first, second = ids_of(contracts, 1, 0, world=2), ids_of(contracts, 1, 2, world=2)
+    first, second = ids_of(contracts, 1, 0, world=2), ids_of(contracts, 1, 1, world=2)
     script = with_batch(trained_run(contracts, world=2), second, nth=0, stream=RANK0)
     script = with_batch(script, first, nth=0, stream=RANK1)
     found = findings(tmp_path, script, "batches_follow_the_order")
     assert {row[2] for row in found} == {RANK0, RANK1}
-    assert [row[0] for row in found] == [f"position {n}" for n in (*range(2), *range(4, 6))]
+    assert [row[0] for row in found] == [f"position {n}" for n in range(8)]
 
 
 def test_a_batch_that_is_not_there_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -89,9 +95,9 @@ def test_a_batch_that_is_not_there_is_found(tmp_path: Path, contracts: Contracts
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_batch_that_nobody_promised_is_found(tmp_path: Path, contracts: Contracts, finished: bool) -> None:
     """Of a completed step, at positions beyond the last."""
-    extra = batch(contracts, 2, 1, 0, 1, first_position=40, end_position=44)
+    extra = batch(contracts, 2, 1, 0, 1, first_position=40)
     script = inserted(trained_run(contracts), extra, after=events.BatchReplayed, nth=3)
-    found = findings(tmp_path, script if finished else script[:-1], "batches_follow_the_order")
+    found = findings(tmp_path, script if finished else script[:-2], "batches_follow_the_order")
     assert [(row[0], row[3]) for row in found] == [(f"position {n}", "no sequence") for n in range(40, 44)]
 
 
@@ -117,6 +123,33 @@ def test_an_honest_run_follows_its_order(tmp_path: Path, contracts: Contracts, m
     assert status(tmp_path, made(contracts), "batches_follow_the_order") == "held"
 
 
+def once(contracts: Contracts, pass_sequences: int | None = None) -> Contracts:
+    """A plan whose order says that nothing comes twice in a pass of so many positions, or in the whole run."""
+    passes = Passes(sequences=pass_sequences, end="spans")
+    order = msgspec.structs.replace(contracts.sampling_plan.order, may_repeat="nothing")
+    plan = msgspec.structs.replace(contracts.sampling_plan, order=order, passes=passes)
+    return msgspec.structs.replace(contracts, sampling_plan=plan)
+
+
+def test_an_order_that_repeats_though_it_says_that_it_does_not_is_found(tmp_path: Path) -> None:
+    """In eight steps the smaller family is drawn more often than it has sequences."""
+    longer = once(real_contracts(horizon_steps=8))
+    found = findings(tmp_path, trained_run(longer), "order_repeats_as_declared")
+    drawn = order_of(longer).sequence_ids(0, 64).tolist()
+    repeated = {sequence_id for sequence_id in drawn if drawn.count(sequence_id) > 1}
+    assert {(row[0], row[3]) for row in found} == {
+        (f"sequence {sequence_id}", "once in the pass from position 0") for sequence_id in repeated
+    }
+    assert repeated
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(4, None), (8, 4)])
+def test_an_order_that_repeats_in_no_pass_holds(tmp_path: Path, steps: int, passes: int | None) -> None:
+    """Four steps repeat nothing; eight do, and in passes of four positions they do not."""
+    contracts = once(real_contracts(horizon_steps=steps), passes)
+    assert status(tmp_path, trained_run(contracts), "order_repeats_as_declared") == "held"
+
+
 def test_a_step_in_flight_is_not_compared(tmp_path: Path, contracts: Contracts) -> None:
     """Killed within step 3, whose batch is of other sequences: nobody knows what the step would have been."""
     script = with_batch(trained_run(contracts), ids_of(contracts, 1, 0), nth=4)
@@ -125,7 +158,7 @@ def test_a_step_in_flight_is_not_compared(tmp_path: Path, contracts: Contracts) 
     )
 
 
-@pytest.mark.parametrize("role", ["sampler_name", "sampler_version"])
+@pytest.mark.parametrize("role", ["order/name", "order/version"])
 def test_an_order_that_is_not_known_is_not_assumed_to_be_ours(tmp_path: Path, contracts: Contracts, role: str) -> None:
     """The law is skipped, the level stays below, whoever asks for it gets no PASS, and no replay counts as exact."""
     text = encode_document(with_change(contracts, "sampling_plan", f"/{role}", "another").sampling_plan)

@@ -3,18 +3,24 @@
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
+from psion_ledger.contracts.sampling_plan import PlannedSkip
+from psion_ledger.contracts.steps import Cell
 from tests.laws import SECOND, findings, status
+from tests.laws import audited as law_over
 from tests.ledgers import (
     RANK0,
     Script,
     batch,
+    batch_of,
     close,
     completed,
     edited,
+    ended,
     inserted,
     opened,
     place,
@@ -22,6 +28,7 @@ from tests.ledgers import (
     seal,
     trained_run,
     without,
+    write_ledger,
 )
 
 RANK1 = "t0001.r00001"
@@ -70,95 +77,39 @@ def test_batches_that_name_no_family_are_found(tmp_path: Path, contracts: Contra
     ]
 
 
-def test_a_validation_sequence_in_training_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """A sequence of the validation split was trained on."""
+@pytest.mark.parametrize(
+    ("drawn", "where"),
+    [(80, "validation, library_code"), (3, "held_out, held_out_modules"), (5000, "in no family of the plan")],
+)
+def test_a_sequence_that_is_none_of_train_is_found(
+    tmp_path: Path, contracts: Contracts, drawn: int, where: str
+) -> None:
+    """A sequence of another split was trained on, or one that does not exist."""
     at = place_of(contracts, "library_code")
-    assert findings(tmp_path, with_ids(contracts, {at: 80}), "draws_come_from_their_family") == [
-        (
-            "sequence 80",
-            None,
-            None,
-            "train, library_code",
-            f"validation, library_code at position {at} of step 1",
-        )
-    ]
-
-
-def test_a_sequence_in_another_familys_slot_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """A docstring was drawn where the policy's cycle has code."""
-    at = place_of(contracts, "library_code")
-    assert findings(tmp_path, with_ids(contracts, {at: 79}), "draws_come_from_their_family") == [
-        (
-            "sequence 79",
-            None,
-            None,
-            "train, library_code",
-            f"train, library_docstrings at position {at} of step 1",
-        )
-    ]
-
-
-def test_a_sequence_that_no_plan_has_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """A batch names a sequence that does not exist."""
-    at = place_of(contracts, "library_code")
-    assert findings(tmp_path, with_ids(contracts, {at: 5000}), "draws_come_from_their_family") == [
-        (
-            "sequence 5000",
-            None,
-            None,
-            "train, library_code",
-            f"in no family of the plan at position {at} of step 1",
-        )
-    ]
-
-
-def test_a_family_drawn_too_often_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """One docstring sequence took the place of one of code: the mix is another."""
-    at = place_of(contracts, "library_code")
-    assert findings(tmp_path, with_ids(contracts, {at: 79}), "family_draws_match_the_plan") == [
-        ("library_code", None, None, "13 draws", "12 draws"),
-        ("library_docstrings", None, None, "19 draws", "20 draws"),
-    ]
-
-
-def test_draws_of_a_family_that_is_not_trained_on_are_found(tmp_path: Path, contracts: Contracts) -> None:
-    """A held-out sequence took the place of one of code."""
-    at = place_of(contracts, "library_code")
-    assert findings(tmp_path, with_ids(contracts, {at: 3}), "family_draws_match_the_plan") == [
-        ("held_out_modules", None, None, "no such family in the plan", "1 draws"),
-        ("library_code", None, None, "13 draws", "12 draws"),
-    ]
-
-
-def test_a_sequence_drawn_twice_in_a_pass_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """A sequence stands at two positions of the first pass over its family."""
-    docstrings = [place_of(contracts, "library_docstrings", nth) for nth in range(2)]
-    drawn = batch(contracts, 1, 1, 0, 0).sequence_ids[docstrings[0]]
-    script = with_ids(contracts, {docstrings[1]: drawn})
-    assert findings(tmp_path, script, "sequences_once_per_pass") == [
+    assert findings(tmp_path, with_ids(contracts, {at: drawn}), "batches_draw_train_sequences") == [
         (
             f"sequence {drawn}",
             None,
             None,
-            "once in pass 0 of library_docstrings",
-            f"2 times, first at position {docstrings[0]} of step 1",
+            "in a family of the train split",
+            f"{where} at position {at} of step 1",
         )
     ]
 
 
 def test_a_divisor_that_is_not_the_target_tokens_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The loss was divided by all tokens, the first of each sequence among them."""
-    script = edited(trained_run(contracts), events.StepCompleted, nth=1, loss_divisor_tokens=256)
+    script = edited(trained_run(contracts), events.StepCompleted, nth=1, loss_divisor=256.0)
     assert findings(tmp_path, script, "loss_divisors_are_target_tokens") == [
-        ("step 2", 21, RANK0, "divisor 248", "divisor 256 to 256")
+        ("step 2", 21, RANK0, "divisor 248", "divisor 256.0 to 256.0")
     ]
 
 
 def test_ranks_with_other_divisors_are_found(tmp_path: Path, contracts: Contracts) -> None:
     """One rank divided by its own target tokens, not by the step's."""
-    script = edited(trained_run(contracts, world=2), events.StepCompleted, nth=1, stream=RANK1, loss_divisor_tokens=124)
+    script = edited(trained_run(contracts, world=2), events.StepCompleted, nth=1, stream=RANK1, loss_divisor=124.0)
     assert findings(tmp_path, script, "loss_divisors_are_target_tokens") == [
-        ("step 2", 21, RANK0, "divisor 248", "divisor 124 to 248")
+        ("step 2", 19, RANK0, "divisor 248", "divisor 124.0 to 248.0")
     ]
 
 
@@ -170,31 +121,160 @@ def test_batches_without_a_loss_are_found(tmp_path: Path, contracts: Contracts) 
     ]
 
 
+FIRST, SECOND_PART = "4 positions from 0 to 3 by 1", "4 positions from 4 to 7 by 1"
+
+
+def at_positions(contracts: Contracts, *ranges: tuple[int, int, int]) -> Script:
+    """A run whose first step has batches at these (micro step, first, end)."""
+    script = trained_run(contracts)
+    at = place(script, events.BatchReplayed)
+    made = [
+        msgspec.structs.replace(
+            batch(contracts, 1, 1, 0, 0), micro_step=micro, first_position=first, sequences=end - first
+        )
+        for micro, first, end in ranges
+    ]
+    return [*script[:at], *((RANK0, event) for event in made), *script[at + 2 :]]
+
+
+def in_batches(first: int, end: int, batches: int = 1, sequences: int = 0) -> str:
+    return f"{sequences or end - first} positions from {first} to {end - 1} by 1 in {batches} batches"
+
+
+@pytest.mark.parametrize(
+    ("ranges", "found"),
+    [
+        ([(0, 0, 4), (1, 5, 8)], [(1, SECOND_PART, in_batches(5, 8))]),
+        ([(0, 0, 4), (1, 8, 12)], [(1, SECOND_PART, in_batches(8, 12))]),
+        ([(0, 0, 4), (1, 2, 6)], [(1, SECOND_PART, in_batches(2, 6))]),
+        ([(0, 4, 8), (1, 8, 12)], [(0, FIRST, in_batches(4, 8)), (1, SECOND_PART, in_batches(8, 12))]),
+        ([(0, 0, 4), (1, 4, 8), (1, 4, 8)], [(1, SECOND_PART, in_batches(4, 8, 2, 8))]),
+        ([(0, 0, 4), (1, 4, 6), (2, 6, 8)], [(1, SECOND_PART, in_batches(4, 6)), (2, "no batch", in_batches(6, 8))]),
+        ([(0, 0, 4)], [(1, SECOND_PART, "no batch")]),
+        ([(1, 0, 4), (0, 4, 8)], [(0, FIRST, in_batches(4, 8)), (1, SECOND_PART, in_batches(0, 4))]),
+    ],
+    ids=["gap", "beyond", "overlap", "late", "twice", "cut in three", "absent", "exchanged"],
+)
+def test_positions_that_the_plan_does_not_deal_are_found(
+    tmp_path: Path, contracts: Contracts, ranges: list[tuple[int, int, int]], found: list[tuple[int, str, str]]
+) -> None:
+    """Step 1 was not made of the two micro batches that the plan deals to its one rank; each place is named."""
+    rows = findings(tmp_path, at_positions(contracts, *ranges), "batches_take_their_positions")
+    assert [(row[0], row[3], row[4]) for row in rows] == [
+        (f"step 1 rank 0 micro step {micro}", expected, actual) for micro, expected, actual in found
+    ]
+
+
+def test_positions_apart_are_found_where_neighbours_are_dealt(tmp_path: Path, contracts: Contracts) -> None:
+    """A rank took every second position of a step, and the plan gives it neighbours."""
+    script = edited(trained_run(contracts), events.BatchReplayed, nth=1, stride=2)
+    assert findings(tmp_path, script, "batches_take_their_positions") == [
+        ("step 1 rank 0 micro step 1", 17, RANK0, SECOND_PART, "4 positions from 4 to 10 by 2 in 1 batches")
+    ]
+
+
+def test_a_batch_without_positions_is_found_where_a_schedule_is_promised(tmp_path: Path, contracts: Contracts) -> None:
+    """It stands where it belongs, as far as one can count; but it does not say so."""
+    script = edited(trained_run(contracts), events.BatchReplayed, first_position=None)
+    assert [row[0] for row in findings(tmp_path, script, "batches_take_their_positions")] == [
+        "step 1 rank 0 micro step 0"
+    ]
+
+
+def skipped(contracts: Contracts, step: int, first: int, end: int) -> events.BatchSkipped:
+    """A batch that is left out before a step."""
+    made = batch_of(contracts, step, Cell(rank=0, micro_step=0, first_position=first, stride=1, sequences=end - first))
+    return events.BatchSkipped(**msgspec.structs.asdict(made), reason="the loss rose")
+
+
+def with_skip(contracts: Contracts, *ranges: tuple[int, int], planned: bool = False) -> Script:
+    """A run that leaves four sequences out before step 3, at these positions; later steps stand four behind."""
+    skips = [PlannedSkip(before_step=3, sequences=4)]
+    shifted = msgspec.structs.replace(
+        contracts, sampling_plan=msgspec.structs.replace(contracts.sampling_plan, planned_skips=skips)
+    )
+    script = trained_run(shifted)
+    if not planned:  # What was not planned is recorded all the same.
+        plain = trained_run(contracts)
+        at = place(plain, events.ContractDeclared, nth=4)
+        script = [*script[:at], plain[at], *script[at + 1 :]]
+    at = place(script, events.BatchReplayed, nth=4)
+    return [*script[:at], *((RANK0, skipped(contracts, 3, *own)) for own in ranges), *script[at:]]
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["unplanned", "planned"])
+def test_a_run_that_leaves_data_out_holds(tmp_path: Path, contracts: Contracts, planned: bool) -> None:
+    """The positions of a skip count as drawn, whether the plan knew of it or not."""
+    folder = write_ledger(tmp_path / "ledger", with_skip(contracts, (16, 20), planned=planned), strict=False)
+    laws = (
+        "batches_take_their_positions", "skips_take_their_positions", "batches_follow_the_order",
+        "checkpoints_stand_at_their_cursor", "planned_skips_are_taken",
+    )  # fmt: skip
+    expected = dict.fromkeys(laws, "held") | ({} if planned else {"planned_skips_are_taken": "not_applicable"})
+    assert {law: law_over(folder, law).status for law in laws} == expected
+
+
 @pytest.mark.parametrize(
     ("ranges", "actual"),
     [
-        ([(0, 4), (5, 8)], "positions 0 to 7, 7 in 2 batches (2 distinct) of 3 to 4, 1 out of place"),
-        ([(0, 4), (8, 12)], "positions 0 to 11, 8 in 2 batches (2 distinct) of 4 to 4, 0 out of place"),
-        ([(0, 4), (2, 6)], "positions 0 to 5, 8 in 2 batches (2 distinct) of 4 to 4, 1 out of place"),
-        ([(4, 8), (8, 12)], "positions 4 to 11, 8 in 2 batches (2 distinct) of 4 to 4, 0 out of place"),
-        ([(0, 4), (4, 8), (4, 8)], "positions 0 to 7, 12 in 3 batches (2 distinct) of 4 to 4, 0 out of place"),
-        ([(0, 2), (0, 2), (2, 4), (6, 8)], "positions 0 to 7, 8 in 4 batches (3 distinct) of 2 to 2, 0 out of place"),
-        ([(0, 3), (1, 4), (6, 8)], "positions 0 to 7, 8 in 3 batches (3 distinct) of 2 to 3, 1 out of place"),
-        ([(0, 4), (4, 6), (6, 8)], "positions 0 to 7, 8 in 3 batches (3 distinct) of 2 to 4, 0 out of place"),
+        ([(12, 16)], "positions 12 to 15, 4 different of 4"),
+        ([(16, 18), (17, 19)], "positions 16 to 18, 3 different of 4"),
     ],
-    ids=["gap", "beyond", "overlap", "late", "twice", "twice and a gap", "overlap and a gap", "sizes"],
+    ids=["elsewhere", "twice"],
 )
-def test_positions_with_a_gap_or_an_overlap_are_found(
+def test_a_skip_at_other_positions_is_found(
     tmp_path: Path, contracts: Contracts, ranges: list[tuple[int, int]], actual: str
 ) -> None:
-    """Step 1 was not made of batches that are one size and take each of its positions once."""
-    script = trained_run(contracts)
-    at = place(script, events.BatchReplayed)
-    made = [batch(contracts, 1, 1, 0, 0, first_position=first, end_position=end) for first, end in ranges]
-    script = [*script[:at], *((RANK0, event) for event in made), *script[at + 2 :]]
-    assert findings(tmp_path, script, "positions_tile") == [
-        ("step 1", 16, RANK0, "positions 0 to 7, each once, in batches of one size", actual)
+    """What was left out before step 3 does not stand right before it, or counts a position twice."""
+    found = findings(tmp_path, with_skip(contracts, *ranges), "skips_take_their_positions")
+    assert found == [("skipped before step 3", 28, RANK0, "positions 16 to 19, each once", actual)]
+
+
+@pytest.mark.parametrize(("ranges", "actual"), [([], "0 skipped"), ([(16, 18)], "2 skipped")])
+def test_a_planned_skip_that_was_not_taken_is_found(
+    tmp_path: Path, contracts: Contracts, ranges: list[tuple[int, int]], actual: str
+) -> None:
+    """The plan leaves four sequences out before step 3, and the run fewer."""
+    found = findings(tmp_path, with_skip(contracts, *ranges, planned=True), "planned_skips_are_taken")
+    assert [(row[0], row[3], row[4]) for row in found] == [("skip before step 3", "4 sequences skipped", actual)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected", "actual"),
+    [
+        (events.StepCompleted, {"target_tokens": 256}, "248 target tokens", "256 target tokens, 248 in batches"),
+        (events.BatchReplayed, {"target_tokens": 128}, "248 target tokens", "248 target tokens, 252 in batches"),
+    ],
+    ids=["of the step", "of a batch"],
+)
+def test_target_tokens_that_the_plans_rule_does_not_give_are_found(
+    tmp_path: Path,
+    contracts: Contracts,
+    kind: type[msgspec.Struct],
+    changes: dict[str, int],
+    expected: str,
+    actual: str,
+) -> None:
+    """All tokens but the first of each sequence have a loss; a step or a batch counts others."""
+    script = edited(trained_run(contracts), kind, **changes)
+    assert [(row[0], row[3], row[4]) for row in findings(tmp_path, script, "targets_are_counted")] == [
+        ("step 1 rank 0", expected, actual)
     ]
+
+
+def test_a_mean_loss_that_is_not_its_sum_over_its_divisor_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """A mean four times too large, with the right sum and divisor beside it."""
+    script = edited(trained_run(contracts), events.StepCompleted, nth=1, loss_nats=22.0)
+    assert findings(tmp_path, script, "mean_losses_are_sums_over_divisors") == [
+        ("step 2 rank 0", 21, RANK0, "loss 5.5", "loss 22.0")
+    ]
+
+
+def test_the_mean_of_two_ranks_is_over_both_sums(tmp_path: Path, contracts: Contracts) -> None:
+    """One rank's own sum was changed: both ranks report a mean that is none of theirs."""
+    script = edited(trained_run(contracts, world=2), events.StepCompleted, stream=RANK1, loss_sum_nats=1.0)
+    found = findings(tmp_path, script, "mean_losses_are_sums_over_divisors")
+    assert [row[0] for row in found] == ["step 1 rank 0", "step 1 rank 1"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +286,7 @@ def test_ranks_that_disagree_on_the_loss_are_found(
     """The all-reduce gave one rank another number."""
     script = edited(trained_run(contracts, world=2), events.StepCompleted, stream=RANK1, loss_nats=loss)
     assert findings(tmp_path, script, "ranks_agree_on_the_loss") == [
-        ("step 1", 18, RANK0, "one loss of 2 ranks", actual)
+        ("step 1", 17, RANK0, "one loss of 2 ranks", actual)
     ]
 
 
@@ -224,15 +304,15 @@ def test_a_step_that_one_rank_lacks_is_found(tmp_path: Path, contracts: Contract
     """Rank 1 never completed step 3."""
     script = without(trained_run(contracts, world=2), events.StepCompleted, nth=2, stream=RANK1)
     assert findings(tmp_path, script, "steps_are_dense") == [
-        ("step 3", 30, RANK0, "2 ranks, 4 batches", "1 ranks in 1 completions, 4 batches")
+        ("step 3", 27, RANK0, "2 ranks, and batches", "1 ranks in 1 completions, 2 batches")
     ]
 
 
-def test_a_step_that_lacks_a_batch_is_found(tmp_path: Path, contracts: Contracts) -> None:
-    """One micro batch of step 3 was not recorded."""
-    script = without(trained_run(contracts), events.BatchReplayed, nth=4)
+def test_a_step_that_lacks_all_batches_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """No micro batch of step 3 was recorded."""
+    script = without(without(trained_run(contracts), events.BatchReplayed, nth=4), events.BatchReplayed, nth=4)
     assert findings(tmp_path, script, "steps_are_dense") == [
-        ("step 3", 29, RANK0, "1 ranks, 2 batches", "1 ranks in 1 completions, 1 batches")
+        ("step 3", 28, RANK0, "1 ranks, and batches", "1 ranks in 1 completions, 0 batches")
     ]
 
 
@@ -240,7 +320,7 @@ def test_a_step_that_was_completed_twice_is_found(tmp_path: Path, contracts: Con
     """A step was recorded again with another loss."""
     script = inserted(trained_run(contracts), completed(contracts, 3), after=events.StepCompleted, nth=2)
     assert findings(tmp_path, script, "steps_are_dense") == [
-        ("step 3", 31, RANK0, "1 ranks, 2 batches", "1 ranks in 2 completions, 2 batches")
+        ("step 3", 31, RANK0, "1 ranks, and batches", "1 ranks in 2 completions, 2 batches")
     ]
 
 
@@ -266,16 +346,17 @@ def test_a_step_beyond_the_horizon_is_found(tmp_path: Path, contracts: Contracts
 
 def test_training_in_an_attempt_that_was_never_started_counts(tmp_path: Path, contracts: Contracts) -> None:
     """A second stream trains on step 4 once more, without saying that it is an attempt."""
-    script = [*trained_run(contracts)[:-2], (RANK0, close), (RANK0, seal), (SECOND, opened(attempt=2))]
+    script = trained_run(contracts)
+    script = [*script[: place(script, events.StreamEnded)], (RANK0, close), (RANK0, seal), (SECOND, opened(attempt=2))]
     script += [(SECOND, batch(contracts, 4, 1, 0, part)) for part in range(2)]
-    script += [(SECOND, completed(contracts, 4)), (SECOND, events.RunFinished(outcome="completed"))]
+    script += [(SECOND, completed(contracts, 4)), (SECOND, ended(4))]
     assert findings(tmp_path, script, "steps_are_dense") == [
-        ("step 4", 33, RANK0, "1 ranks, 2 batches", "1 ranks in 2 completions, 4 batches")
+        ("step 4", 33, RANK0, "1 ranks, and batches", "1 ranks in 2 completions, 4 batches")
     ]
 
 
 def test_superseded_steps_do_not_count(tmp_path: Path, contracts: Contracts) -> None:
     """Step 3 was trained twice, and what the second attempt made of it is what counts."""
     script = resumed_run(contracts)
-    script = edited(script, events.StepCompleted, nth=2, stream=RANK0, loss_divisor_tokens=1)
+    script = edited(script, events.StepCompleted, nth=2, stream=RANK0, loss_divisor=1.0)
     assert status(tmp_path, script, "loss_divisors_are_target_tokens") == "held"

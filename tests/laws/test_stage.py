@@ -18,6 +18,7 @@ from psion_ledger.record import read
 from tests.documents import changed
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, with_change
 from tests.ledgers import (
+    COMPLETION,
     RANK0,
     Script,
     batch,
@@ -41,9 +42,9 @@ from tests.ledgers import (
 
 
 def ending_with(contracts: Contracts, *last: events.Event) -> Script:
-    """A trained run whose last events before its finish are these; event 41 is the first of them."""
+    """A trained run whose last events before its finish are these; event 1 of its completion is the first of them."""
     script = trained_run(contracts)
-    return [*script[:-1], *((RANK0, event) for event in last), script[-1]]
+    return [*script[:-1], *((COMPLETION, event) for event in last), script[-1]]
 
 
 def a_receipt(document: str = "{}", digest: bytes | None = None) -> events.ReceiptRecorded:
@@ -56,7 +57,7 @@ def a_receipt(document: str = "{}", digest: bytes | None = None) -> events.Recei
 def test_a_completion_without_a_receipt_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The stage is completed on nothing."""
     assert findings(tmp_path, ending_with(contracts, completion()), "completion_rests_on_receipts") == [
-        (STAGE, 41, RANK0, "receipts recorded before seq 41", "no receipt")
+        (STAGE, 1, COMPLETION, "receipts recorded before seq 1", "no receipt")
     ]
 
 
@@ -64,7 +65,7 @@ def test_a_completion_on_an_unrecorded_receipt_is_found(tmp_path: Path, contract
     """The stage is completed on a receipt that is not in the ledger."""
     script = ending_with(contracts, completion(OTHER))
     assert findings(tmp_path, script, "completion_rests_on_receipts") == [
-        (STAGE, 41, RANK0, "receipts recorded before seq 41", f"receipt {OTHER.hex()} was never recorded")
+        (STAGE, 1, COMPLETION, "receipts recorded before seq 1", f"receipt {OTHER.hex()} was never recorded")
     ]
 
 
@@ -75,9 +76,9 @@ def test_a_receipt_behind_its_completion_is_found(tmp_path: Path, contracts: Con
     assert findings(tmp_path, script, "completion_rests_on_receipts") == [
         (
             STAGE,
-            41,
-            RANK0,
-            "receipts recorded before seq 41",
+            1,
+            COMPLETION,
+            "receipts recorded before seq 1",
             f"receipt {receipt.sha256.hex()} was never recorded",
         )
     ]
@@ -87,7 +88,7 @@ def test_a_receipt_of_another_digest_is_found(tmp_path: Path, contracts: Contrac
     """The completion names a digest that the recorded document does not have."""
     script = ending_with(contracts, a_receipt(digest=OTHER), completion(OTHER))
     assert findings(tmp_path, script, "completion_rests_on_receipts") == [
-        (STAGE, 42, RANK0, "receipts recorded before seq 42", f"receipt {OTHER.hex()} at seq 41")
+        (STAGE, 2, COMPLETION, "receipts recorded before seq 2", f"receipt {OTHER.hex()} at seq 1")
     ]
 
 
@@ -101,7 +102,7 @@ def late_events(contracts: Contracts) -> list[events.Event]:
         written(contracts, 1, 5, "a0001-s000004"),
         removed,
         a_receipt(),
-        started(1, 2, 4, 8, "a0001-s000004"),
+        started(contracts, 1, 4, "a0001-s000004"),
     ]
 
 
@@ -112,30 +113,40 @@ def test_training_behind_the_completion_is_found(tmp_path: Path, contracts: Cont
     kind = str(late.__struct_config__.tag)
     script = ending_with(contracts, completion(), late)
     assert findings(tmp_path, script, "nothing_follows_completion") == [
-        (kind, 42, RANK0, f"nothing after seq 41 of {RANK0}", f"{kind} at seq 42 of {RANK0}")
+        (kind, 2, COMPLETION, f"nothing after seq 1 of {COMPLETION}", f"{kind} at seq 2 of {COMPLETION}")
     ]
 
 
 def test_another_attempt_behind_the_completion_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A new attempt goes on training a completed stage."""
-    script = [*ending_with(contracts, completion()), (RANK0, close), (RANK0, seal)]
-    script += [(SECOND, opened(attempt=2)), (SECOND, started(1, 2, 4, 8, "a0001-s000004"))]
+    script = [*ending_with(contracts, completion()), (COMPLETION, close), (COMPLETION, seal)]
+    script += [(SECOND, opened(attempt=2)), (SECOND, started(contracts, 1, 4, "a0001-s000004"))]
     assert findings(tmp_path, script, "nothing_follows_completion") == [
         (
             "attempt_started",
             1,
             SECOND,
-            f"nothing after seq 41 of {RANK0}",
+            f"nothing after seq 1 of {COMPLETION}",
             f"attempt_started at seq 1 of {SECOND}",
         )
     ]
 
 
-def test_an_attempt_that_only_finishes_may_follow_a_completion(tmp_path: Path, contracts: Contracts) -> None:
-    """Killed between completion and finish, the resumed attempt opens its stream and finishes."""
-    script = [*ending_with(contracts, completion())[:-1], (RANK0, close), (RANK0, seal)]
-    script += [(SECOND, opened(attempt=2)), (SECOND, events.RunFinished(outcome="completed"))]
+def test_another_completion_that_only_finishes_may_follow(tmp_path: Path, contracts: Contracts) -> None:
+    """Killed between completion and finish, the next process opens its own completion stream and finishes."""
+    script = [*ending_with(contracts, completion())[:-1], (COMPLETION, close), (COMPLETION, seal)]
+    finished = events.RunFinished(outcome="completed", reason=None)
+    script += [("c.2", opened(role="complete")), ("c.2", finished)]
     assert status(tmp_path, script, "nothing_follows_completion") == "held"
+
+
+def test_a_receipt_of_a_later_completion_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The stage is completed, and another process records a receipt."""
+    script = [*ending_with(contracts, completion())[:-1], (COMPLETION, close), (COMPLETION, seal)]
+    script += [("c.2", opened(role="complete")), ("c.2", a_receipt())]
+    assert findings(tmp_path, script, "nothing_follows_completion") == [
+        ("receipt_recorded", 1, "c.2", f"nothing after seq 1 of {COMPLETION}", "receipt_recorded at seq 1 of c.2")
+    ]
 
 
 def altered(
@@ -156,14 +167,14 @@ def altered(
 def with_record(script: Script, mark: Callable[[Path, log.Writer], object]) -> Script:
     """The good run's script up to its receipt, and that one recorded by `mark`."""
     at = next(i for i, (_, step) in enumerate(script) if step is record)
-    return [*script[:at], (RANK0, mark), (RANK0, close)]
+    return [*script[:at], (COMPLETION, mark), (COMPLETION, close)]
 
 
 def test_a_receipt_with_a_typed_in_value_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """Somebody betters a loss in the receipt before it is recorded."""
     mark = altered(lambda receipt: changed(receipt, {"/source_family_reports/0/mean_next_token_loss_milli": 4}))
     assert findings(tmp_path, with_record(good_run(contracts), mark), "receipts_rederive") == [
-        ("/source_family_reports/0/mean_next_token_loss_milli", 41, RANK0, "5001", "4")
+        ("/source_family_reports/0/mean_next_token_loss_milli", 1, COMPLETION, "5001", "4")
     ]
 
 
@@ -177,7 +188,7 @@ def test_a_receipt_on_a_basis_that_is_not_there_is_found(tmp_path: Path, contrac
         writer.emit(msgspec.structs.replace(a_receipt(document), basis_entries=7, basis_head=known.manifest.head()))
 
     assert findings(tmp_path, with_record(good_run(contracts), mark), "receipts_rederive") == [
-        ("/", 41, RANK0, "7 manifest entries", "3 entries")
+        ("/", 1, COMPLETION, "7 manifest entries", "3 entries")
     ]
 
 
@@ -191,7 +202,7 @@ def test_a_receipt_on_another_basis_is_found(tmp_path: Path, contracts: Contract
 
     script = with_record(good_run(contracts), mark)
     ((*found, actual),) = findings(tmp_path, script, "receipts_rederive")
-    assert found == ["/", 41, RANK0, OTHER.hex()]
+    assert found == ["/", 1, COMPLETION, OTHER.hex()]
     assert actual == read(tmp_path / "ledger" / "run-small", as_of=3).manifest.head().hex()
 
 
@@ -247,8 +258,8 @@ def test_a_completion_that_the_program_refuses_is_found(tmp_path: Path, contract
     assert findings(tmp_path, script, "stage_program_is_followed") == [
         (
             "StageRequiresPretrainRun",
-            41,
-            RANK0,
+            1,
+            COMPLETION,
             "a transition of the stage program",
             f"StageRequiresPretrainRun: {STAGE}: no receipt is recorded; record one first",
         )
@@ -284,8 +295,8 @@ def test_a_forged_completion_digest_is_found(tmp_path: Path, contracts: Contract
     assert findings(tmp_path, script, "stage_program_is_followed") == [
         (
             "CompletionDigestMismatch",
-            42,
-            RANK0,
+            2,
+            COMPLETION,
             "a transition of the stage program",
             f"CompletionDigestMismatch: {STAGE}: the completion digest is another's",
         )

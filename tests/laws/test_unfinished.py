@@ -83,7 +83,7 @@ BORDERS: dict[str, Callable[[Contracts], Script]] = {
     "rank 1 has not joined": lambda c: good_run(c, world=2)[: place(good_run(c, world=2), events.StreamOpened, nth=1)],
     "rank 0 is a step ahead": lambda c: apart(good_run(c, world=2), 3, 2),
     "rank 1 is a step ahead": lambda c: apart(good_run(c, world=2), 2, 3),
-    "one rank has finished": lambda c: good_run(c, world=2)[: place(good_run(c, world=2), events.RunFinished) + 1],
+    "one rank has ended": lambda c: good_run(c, world=2)[: place(good_run(c, world=2), events.StreamEnded) + 1],
     "a second attempt opened": lambda c: resumed_run(c)[: place(resumed_run(c), events.StreamOpened, nth=1) + 1],
     "a second attempt has started": lambda c: resumed_run(c)[: place(resumed_run(c), events.AttemptStarted, nth=1) + 1],
 }  # fmt: skip
@@ -196,7 +196,7 @@ def test_a_run_that_was_killed_twice_and_resumed_passes(tmp_path: Path, contract
 
 
 DAMAGE: dict[str, Callable[[Script], Script]] = {
-    "positions_tile": lambda script: edited(script, events.BatchReplayed, nth=1, first_position=5),
+    "batches_take_their_positions": lambda script: edited(script, events.BatchReplayed, nth=1, first_position=5),
     "losses_are_finite": lambda script: edited(script, events.StepCompleted, loss_nats=float("inf")),
     "checkpoints_stand_at_their_cursor": lambda script: edited(script, events.CheckpointWritten, cursor_position=1),
     "evaluations_measure_declared_sets": lambda script: edited(script, events.SplitLossMeasured, target_tokens=1),

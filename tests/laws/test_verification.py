@@ -10,6 +10,7 @@ from psion_ledger.contracts import Contracts
 from psion_ledger.replay import declared_corpus_digest
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, write_artifacts
 from tests.ledgers import (
+    COMPLETION,
     RANK0,
     RUN_ID,
     Script,
@@ -19,9 +20,9 @@ from tests.ledgers import (
     close,
     edited,
     inserted,
+    opened,
     place,
     resumed_run,
-    rotate,
     seal,
     token_digest,
     trained_run,
@@ -78,7 +79,7 @@ def test_a_batch_that_the_verification_lacks_is_found(tmp_path: Path, contracts:
 
 def test_a_batch_that_training_lacks_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The verification found a batch that training never consumed."""
-    extra = batch(contracts, 2, 1, 0, 1, pass_id="first", first_position=40, end_position=44)
+    extra = batch(contracts, 2, 1, 0, 1, pass_id="first", first_position=40)
     script = inserted(verified(contracts), extra, after=events.BatchReplayed, nth=3, stream=PASS)
     assert findings(tmp_path, script, "verification_agrees_with_training") == [
         ("first position 40", 6, PASS, "no batch in training", f"tokens {training_tokens(contracts, 2, 1)}")
@@ -161,14 +162,10 @@ def test_a_pass_over_superseded_steps_is_no_violation(
 
 def completing(contracts: Contracts, *, passes: Script, late: Script) -> Script:
     """A run that completes its stage between two groups of verification passes, without a receipt."""
-    script = [*trained_run(contracts)[:-1], (RANK0, rotate), (RANK0, seal), *passes, (RANK0, seal)]
-    script += [
-        (RANK0, completion()),
-        (RANK0, events.RunFinished(outcome="completed")),
-        (RANK0, close),
-        (RANK0, seal),
-    ]
-    return [*script, *late, (RANK0, seal)]
+    script = trained_run(contracts)
+    at = place(script, events.StreamOpened, stream=COMPLETION)
+    script = [*script[:at], *passes, (RANK0, seal), script[at], (COMPLETION, completion()), *script[at + 1 :]]
+    return [*script, (COMPLETION, close), (COMPLETION, seal), *late, (COMPLETION, seal)]
 
 
 EXACT = "at least 1 exact pass before, none that differs"
@@ -183,28 +180,28 @@ def test_a_completion_after_an_exact_pass_holds(tmp_path: Path, contracts: Contr
 def test_a_completion_without_a_replay_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The stage was completed, and nothing was ever replayed."""
     script = completing(contracts, passes=[], late=[])
-    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 1, COMPLETION, EXACT, "0 exact, 0 that differ")]
 
 
 def test_a_completion_after_an_aborted_replay_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The only pass was killed before its end."""
     aborted = without(verification(contracts, "first"), events.VerificationCompleted)
     assert findings(tmp_path, completing(contracts, passes=aborted, late=[]), "replay_was_exact") == [
-        (STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")
+        (STAGE, 1, COMPLETION, EXACT, "0 exact, 0 that differ")
     ]
 
 
 def test_a_replay_after_the_completion_comes_too_late(tmp_path: Path, contracts: Contracts) -> None:
     """The stage was completed first, and replayed when somebody asked."""
     script = completing(contracts, passes=[], late=verification(contracts, "first"))
-    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 1, COMPLETION, EXACT, "0 exact, 0 that differ")]
 
 
 def test_a_later_replay_that_differs_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """An exact pass came before, and another one since shows other tokens."""
     late = edited(verification(contracts, "second"), events.BatchReplayed, token_sha256=OTHER)
     script = completing(contracts, passes=verification(contracts, "first"), late=late)
-    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 41, RANK0, EXACT, "1 exact, 1 that differ")]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 1, COMPLETION, EXACT, "1 exact, 1 that differ")]
 
 
 @pytest.mark.parametrize("changes", [{"method": "order"}, {"sample_bps": 9999}, {"first_step": 2}])
@@ -216,7 +213,7 @@ def test_a_pass_over_less_than_everything_is_not_exact(
     if "first_step" in changes:
         less = without(without(less, events.BatchReplayed), events.BatchReplayed)
     assert findings(tmp_path, completing(contracts, passes=less, late=[]), "replay_was_exact") == [
-        (STAGE, 41, RANK0, EXACT, "0 exact, 0 that differ")
+        (STAGE, 1, COMPLETION, EXACT, "0 exact, 0 that differ")
     ]
 
 
@@ -226,8 +223,9 @@ def test_a_pass_over_steps_that_were_trained_anew_is_not_exact(tmp_path: Path, c
     script = without(first, events.CheckpointWritten, nth=2) + verification(contracts, "first")
     second = resumed_run(contracts)
     script += second[place(second, events.StreamOpened, stream=SECOND) - 2 : place(second, events.CheckpointPromoted)]
-    script += [(SECOND, completion()), (SECOND, close), (SECOND, seal)]
-    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 15, SECOND, EXACT, "0 exact, 0 that differ")]
+    script += [(SECOND, close), (SECOND, seal), (COMPLETION, opened(attempt=2, role="complete"))]
+    script += [(COMPLETION, completion()), (COMPLETION, close), (COMPLETION, seal)]
+    assert findings(tmp_path, script, "replay_was_exact") == [(STAGE, 1, COMPLETION, EXACT, "0 exact, 0 that differ")]
 
 
 def here(tmp_path: Path, contracts: Contracts) -> None:
@@ -269,9 +267,9 @@ def test_a_batch_that_the_contracts_give_and_training_lacks_is_found(tmp_path: P
 def test_a_batch_that_the_contracts_do_not_give_is_found(tmp_path: Path, contracts: Contracts, finished: bool) -> None:
     """Training consumed one batch more than the order has; whether the run is finished makes no difference."""
     here(tmp_path, contracts)
-    extra = batch(contracts, 2, 1, 0, 1, first_position=40, end_position=44)
+    extra = batch(contracts, 2, 1, 0, 1, first_position=40)
     script = inserted(trained_run(contracts), extra, after=events.BatchReplayed, nth=3)
-    script = script if finished else script[:-1]
+    script = script if finished else script[:-2]
     actual = f"step 2 with tokens {training_tokens(contracts, 2, 1)}"
     assert findings(tmp_path, script, "replay_here_agrees") == [("position 40", 21, RANK0, "no such batch", actual)]
 

@@ -225,7 +225,7 @@ def test_nobody_else_may_read(tmp_path: Path) -> None:
     """Whatever the umask: folders 0700, files 0600, before sealing and after."""
     run = written(tmp_path / "ledger")
     log.claim_attempt(run)
-    log.add_files(run, b"PAR1")
+    log.add_files(run, "sequence_index", [(b"PAR1", 1)])
     before = modes(run)
     seal_run(run)
     for found in (before, modes(run)):
@@ -274,15 +274,6 @@ def test_an_absurdly_large_claim_is_not_read(tmp_path: Path, monkeypatch: pytest
     os.truncate(run / "CLAIM", 1 << 40)
     with pytest.raises(CannotDecide, match=r"CLAIM: larger than 16,777,216 bytes"):
         claim.read_claim(run)
-
-
-def test_the_sequence_index_is_kept_under_its_digest(tmp_path: Path) -> None:
-    """Keeping the same bytes twice is one file."""
-    run = log.create_run(tmp_path, RUN_ID)
-    first, again = log.add_files(run, b"PAR1"), log.add_files(run, b"PAR1")
-    assert first == again
-    path, digest = first
-    assert (f"contracts/sequence_index-{digest.hex()[:16]}.parquet", b"PAR1") == (path, (run / path).read_bytes())
 
 
 def test_the_next_attempt_pins_where_the_streams_of_the_last_one_ended(tmp_path: Path) -> None:

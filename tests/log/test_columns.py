@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -61,8 +62,8 @@ def test_floats_keep_their_bits(tmp_path: Path) -> None:
     values = [math.nan, -0.0, 0.0, math.inf, -math.inf, 5e-324]
     made: list[events.Event] = [
         events.StepCompleted(
-            pass_id="train", step=1, loss_sum_nats=value, loss_divisor_tokens=1, loss_nats=1.0, grad_norm=1.0,
-            learning_rate=1.0, step_ms=1.0, trace_sha256=bytes(32),
+            pass_id="train", step=1, loss_sum_nats=value, target_tokens=1, loss_divisor=1.0, loss_nats=1.0,
+            grad_norm=1.0, learning_rate=1.0, step_ms=1.0, updated=True, trace_sha256=bytes(32), trainer_step=None,
         )
         for value in values
     ]  # fmt: skip
@@ -72,19 +73,13 @@ def test_floats_keep_their_bits(tmp_path: Path) -> None:
 
 def test_empty_lists_and_nulls_stay_apart(tmp_path: Path) -> None:
     """An empty list is no null, and a null between numbers stays where it is."""
-    first, last = EXAMPLES["split_loss_measured"], EXAMPLES["split_loss_measured"]
-    assert isinstance(first, events.SplitLossMeasured)
-    made: list[events.Event] = [
-        first,
-        events.SplitLossMeasured(
-            **{name: getattr(first, name) for name in first.__struct_fields__}
-            | {"source_ids": [], "loss_sum_nanonats": None}
-        ),
-        last,
+    full = EXAMPLES["batch_replayed"]
+    empty = msgspec.structs.replace(full, sequence_ids=[], family_tokens=[], first_position=None)
+    rows = read_back(table_of("batch_replayed", [full, empty, full]), tmp_path / "a")
+    ids = [17, 40, 2**40]
+    assert [(ids, 2, 20), ([], 0, None), (ids, 2, 20)] == [
+        (row["sequence_ids"], len(row["family_tokens"]), row["first_position"]) for row in rows
     ]
-    rows = read_back(table_of("split_loss_measured", made), tmp_path / "a")
-    expected = [(["json", "zipfile"], 620_500_000_000), ([], None), (["json", "zipfile"], 620_500_000_000)]
-    assert expected == [(row["source_ids"], row["loss_sum_nanonats"]) for row in rows]
 
 
 @pytest.mark.parametrize("kind", events.KINDS)
@@ -111,15 +106,18 @@ def test_the_schema_of_a_batch_is_the_documented_one() -> None:
         ("pass_id", "string", False),
         ("step", "int64", False),
         ("micro_step", "int64", False),
-        ("first_position", "int64", False),
-        ("end_position", "int64", False),
+        ("first_position", "int64", True),
+        ("stride", "int64", False),
+        ("sequences", "int64", False),
         ("sequence_ids", "list<element: int64 not null>", False),
+        ("sequence_sha256s", "list<element: fixed_size_binary[32] not null>", False),
         (
             "family_tokens",
             "list<element: struct<source_family_id: string not null, tokens: int64 not null> not null>",
             False,
         ),
         ("tokens", "int64", False),
+        ("target_tokens", "int64", False),
         ("token_sha256", "fixed_size_binary[32]", False),
     ]
     assert expected == [(f.name, str(f.type), f.nullable) for f in columns.schema("batch_replayed")]
@@ -128,14 +126,27 @@ def test_the_schema_of_a_batch_is_the_documented_one() -> None:
 def test_what_may_be_null_in_an_event_may_be_null_in_its_column() -> None:
     """And nothing else may."""
     expected = {
-        "run_started": ["git_commit", "git_dirty"],
-        "contract_declared": ["document", "path"],
+        "run_started": ["resume_command"],
         "stage_started": ["base_checkpoint_id"],
-        "attempt_started": ["checkpoint_id"],
-        "split_loss_measured": ["loss_sum_nanonats"],
+        "attempt_started": ["launch_id", "checkpoint_id", "git_commit", "git_dirty", "isa", "threads_per_process"],
+        "batch_replayed": ["first_position"],
+        "batch_skipped": ["first_position"],
+        "step_completed": [
+            "loss_sum_nats",
+            "loss_divisor",
+            "loss_nats",
+            "grad_norm",
+            "learning_rate",
+            "trace_sha256",
+            "trainer_step",
+        ],
+        "split_loss_measured": ["checkpoint_id", "first_sequence_id", "end_sequence_id", "sequences_sha256"],
         "checkpoint_written": ["parent_checkpoint_id"],
+        "checkpoint_promoted": ["criterion_split", "evaluation_id"],
+        "verification_started": ["corpus_digest"],
         "verification_completed": ["first_mismatch_position"],
         "gap_recorded": ["events_lost"],
+        "run_finished": ["reason"],
     }
     nullable = {kind: [f.name for f in columns.schema(kind) if f.nullable] for kind in events.KINDS}
     assert expected == {kind: names for kind, names in nullable.items() if names}

@@ -61,7 +61,7 @@ def test_a_run_with_a_gap_never_passes(run: Path, broken_disk: pytest.MonkeyPatc
     """The law over streams finds it, after sealing too; an event that was accepted and not synced is not lost yet."""
     writer = log.open_writer(run, opened(), on_failure="detach")
     breaks(broken_disk)
-    assert writer.emit(events.RunFinished(outcome="completed")) == log.NOT_RECORDED
+    assert writer.emit(events.StreamEnded(outcome="completed", last_step=1)) == log.NOT_RECORDED
     broken_disk.undo()
     writer.close()
     seal_run(run)
@@ -80,7 +80,7 @@ def test_a_gap_that_cannot_be_recorded_is_said(
     """The disk stays broken: closing raises nothing, and the stream has no end, which is no pass either."""
     writer = log.open_writer(run, opened(), on_failure="detach")
     breaks(broken_disk)
-    assert writer.emit(events.RunFinished(outcome="completed")) == log.NOT_RECORDED
+    assert writer.emit(events.StreamEnded(outcome="completed", last_step=1)) == log.NOT_RECORDED
     writer.close()
     assert f"the gap in stream {RANK0} could not be recorded: " in capfd.readouterr().err
     broken_disk.undo()
@@ -91,7 +91,7 @@ def test_a_detached_writer_still_refuses_what_is_no_event(run: Path, broken_disk
     """A fault of the caller's is no fault of the disk; and a writer that was closed raises in either mode."""
     writer = log.open_writer(run, opened(), on_failure="detach")
     with pytest.raises(UsageError):
-        writer.emit(events.RunFinished(outcome="nonsense"))  # type: ignore[arg-type]
+        writer.emit(events.StreamEnded(outcome="nonsense", last_step=1))  # type: ignore[arg-type]
     writer.close()
     with pytest.raises(WriterFailed, match="is closed"):
         writer.emit(numbered(1))

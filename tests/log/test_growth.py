@@ -18,11 +18,11 @@ from tests.log.streams import numbered
 
 # A field more of each shape: a number, a truth, a text that may be missing, a list, a struct that may be missing.
 GROWN = {
-    "BatchReplayed": "stride: Count = 1",
-    "StepCompleted": "updated: bool = True",
+    "BatchReplayed": "shard: Count = 1",
+    "StepCompleted": "clipped: bool = True",
     "StreamOpened": "rack: str | None = None",
     "SplitLossMeasured": "sampled_ids: list[Count] = []",
-    "CheckpointWritten": "seed: Seed | None = None",
+    "CheckpointWritten": "device: Device | None = None",
     "ContractDeclared": "weight: float = 0.5",
 }
 SCANS = """
@@ -40,21 +40,21 @@ run = Path(sys.argv[1])
 attempt = log.claim_attempt(run)
 opened = events.StreamOpened(
     role="train", attempt=attempt, rank=0, host="h", pid=1, code_version="2", rack="r",
-    previous=log.previous_ends(run, attempt),
+    attempt_sha256=log.attempt_sha256(run, attempt), previous=log.previous_ends(run, attempt),
 )
 with log.open_writer(run, opened) as writer:
     writer.emit(events.BatchReplayed(
-        pass_id="train", step=41, micro_step=0, first_position=0, end_position=1, sequence_ids=[0], family_tokens=[],
-        tokens=1, token_sha256=bytes(32), stride=7,
+        pass_id="train", step=41, micro_step=0, first_position=0, stride=1, sequences=1, sequence_ids=[0],
+        sequence_sha256s=[], family_tokens=[], tokens=1, target_tokens=0, token_sha256=bytes(32), shard=7,
     ))
 log.seal_run(run)
 """
 EVERY_FIELD = (
-    "select (select count(*) from batch_replayed where stride = 1),"
-    " (select count(*) from step_completed where updated),"
+    "select (select count(*) from batch_replayed where shard = 1),"
+    " (select count(*) from step_completed where clipped),"
     " (select count(*) from stream_opened where rack is null),"
     " (select count(*) from split_loss_measured where sampled_ids = []),"
-    " (select count(*) from checkpoint_written where seed is null),"
+    " (select count(*) from checkpoint_written where device is null),"
     " (select count(*) from contract_declared where weight = 0.5)"
 )
 COUNTS = (
@@ -126,7 +126,7 @@ def test_a_field_that_an_old_event_lacks_has_its_default(newer: Path, ledger: Pa
     "words",
     [
         ("audit", FIXTURE, "--require", "replayed", "--artifacts", FIXTURE_RUNS, "--deep"), ("fsck", FIXTURE, "--deep"),
-        ("show", FIXTURE), ("receipt", FIXTURE), ("runs",), ("query", FIXTURE, "select stride from train_batches"),
+        ("show", FIXTURE), ("receipt", FIXTURE), ("runs",), ("query", FIXTURE, "select shard from train_batches"),
     ],
     ids=lambda words: words[0],
 )  # fmt: skip
@@ -179,7 +179,7 @@ def test_an_old_journal_is_read_and_sealed_by_a_newer_version(newer: Path, ledge
 def test_old_and_new_events_stand_in_one_relation(newer: Path, ledger: Path, table_rows_max: int) -> None:
     """Each with the value that it was given, or its default."""
     asked(newer, "-c", WRITES, ledger / FIXTURE)
-    found = rows(newer, ledger, "select stride, count(*) from batch_replayed group by 1 order by 1", table_rows_max)
+    found = rows(newer, ledger, "select shard, count(*) from batch_replayed group by 1 order by 1", table_rows_max)
     before = int(re.findall(r"\d+", rows(newer, FIXTURE_LEDGER, COUNTS))[0])
     assert found == f"[(1, {before}), (7, 1)]"
     assert rows(newer, ledger, "select rack from stream_opened where attempt = 2", table_rows_max) == "[('r',)]"

@@ -23,7 +23,7 @@ from tests.log.vocabulary import EXAMPLES
 DURABLE = {
     "stream_opened", "run_started", "contract_declared", "stage_started", "stage_completed", "stage_advanced",
     "attempt_started", "checkpoint_written", "checkpoint_loaded", "checkpoint_removed", "checkpoint_promoted",
-    "verification_started", "verification_completed", "receipt_recorded", "run_finished",
+    "verification_started", "verification_completed", "receipt_recorded", "stream_ended", "run_finished",
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def rows(run: Path) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("sealed", [0, 1, 2, 3])
 def test_each_event_is_read_once_with_its_streams_identity(tmp_path: Path, sealed: int) -> None:
     """However many of a stream's journals are sealed, and however many were only rotated away from."""
-    run = claimed_run(tmp_path)
+    run = claimed_run(tmp_path, attempts=2)
     with log.open_writer(run, opened(attempt=2, rank=3)) as writer:
         for step in (1, 2, 3):
             if sealed == step:

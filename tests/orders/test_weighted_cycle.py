@@ -62,7 +62,9 @@ def auditors_order(seed: int, families: Families) -> auditors.WeightedCycle:
         msgspec.structs.replace(
             contracts,
             sampling_policy=msgspec.structs.replace(policy, source_family_weights=weights),
-            sampling_plan=msgspec.structs.replace(plan, sampler_seed=seed, families=[*held_out, *planned]),
+            sampling_plan=msgspec.structs.replace(
+                plan, order=msgspec.structs.replace(plan.order, seed=seed), families=[*held_out, *planned]
+            ),
         )
     )
 

@@ -1,11 +1,11 @@
 -- name: contracts_are_declared_once
--- law: Each of the five contracts and the sequence index is declared exactly once, and none is lacking when an attempt starts.
+-- law: Each contract is declared exactly once, and none that is needed is lacking when an attempt starts.
 -- family: binding
 -- level: accounted
--- over: required_contracts
+-- over: promised_contracts
 select n.role as subject, c.seq as event_seq, c.stream, '1 declaration' as expected,
   coalesce(d.declarations, 0) || ' declarations' as actual
-from required_contracts as n
+from promised_contracts as n
 left join (
   select contract_role as role, count(*) as declarations from contract_declared group by contract_role
 ) as d on d.role = n.role

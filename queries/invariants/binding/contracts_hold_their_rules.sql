@@ -1,14 +1,14 @@
 -- name: contracts_hold_their_rules
--- law: Each contract keeps its own rules, and the five agree with each other.
+-- law: Each contract keeps its own rules, and all of them agree with each other.
 -- family: binding
 -- level: accounted
--- over: required_contracts
+-- over: promised_contracts
 select k.pointer as subject, c.seq as event_seq, c.stream, k.code || ': ' || k.expected as expected, k.actual
 from (
   select role, pointer, code, expected, actual from contract_checks
   union all
   select n.role, n.role || '#', 'Missing', 'a contract', 'none'
-  from required_contracts as n
+  from promised_contracts as n
   left join contracts as d on d.role = n.role
   cross join progress as r
   where d.role is null and r.attempts > 0

@@ -2,7 +2,7 @@
 -- law: Every contract is declared before the first batch is consumed.
 -- family: binding
 -- level: accounted
--- over: required_contracts
+-- over: promised_contracts
 select subject, event_seq, stream, expected, actual
 from (
   select c.contract_role as subject, c.seq as event_seq, c.stream,
@@ -13,7 +13,7 @@ from (
   ) as b on b.attempt < c.attempt or (b.stream = c.stream and b.seq < c.seq)
   union all
   select n.role, null, null, 'before the first attempt', 'never declared', null
-  from required_contracts as n
+  from promised_contracts as n
   left join contract_declared as c on c.contract_role = n.role
   cross join progress as r
   where c.contract_role is null and r.attempts > 0

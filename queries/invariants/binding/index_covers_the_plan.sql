@@ -3,6 +3,7 @@
 -- family: binding
 -- level: accounted
 -- over: plan_families
+-- applies: indexed_plans
 select coalesce(p.split_name, i.split_name, 'null') || ' ' || coalesce(p.source_family_id, i.source_family_id, 'null') as subject,
   cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   case when p.split_name is null then 'no such pair in the plan'

@@ -3,6 +3,7 @@
 -- family: binding
 -- level: accounted
 -- over: corpus_splits
+-- applies: declared_corpora
 select coalesce(s.split_name, 'null') as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   coalesce(s.sequences || ' sequences, ' || s.tokens || ' tokens', 'null') as expected,
   coalesce(p.sequences || ' sequences, ' || p.tokens || ' tokens', 'not planned') as actual

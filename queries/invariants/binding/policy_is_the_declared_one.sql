@@ -3,6 +3,7 @@
 -- family: binding
 -- level: accounted
 -- over: stage_config
+-- applies: declared_stages
 select n.subject, s.seq as event_seq, s.stream, coalesce(n.expected, 'null') as expected, coalesce(n.actual, 'null') as actual
 from stage_config as s
 left join sampling_policy as p on true

@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: source_caps
+-- applies: sampling_policy
 select coalesce(c.source_id, 'null') as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'a cap in the policy' as expected, 'none, ' || c.tokens || ' tokens consumed' as actual
 from (select source_id, sum(tokens) as tokens from source_consumption group by source_id) as c

@@ -2,11 +2,12 @@
 -- law: The tokens that batches claim for a family are the tokens of the sequences drawn from it.
 -- family: coverage
 -- level: accounted
--- over: family_weights
+-- over: plan_families
+-- applies: indexed_plans
 select coalesce(w.source_family_id, s.source_family_id, c.source_family_id, 'null') as subject,
   cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   coalesce(s.tokens, 0) || ' tokens' as expected, coalesce(c.tokens, 0) || ' tokens' as actual
-from family_weights as w
+from (select source_family_id from plan_families where split_kind = 'train') as w
 full join (
   select source_family_id, sum(tokens) as tokens from family_sequences group by source_family_id
 ) as s on s.source_family_id = w.source_family_id

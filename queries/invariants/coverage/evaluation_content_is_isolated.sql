@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: evaluation_sequences
+-- applies: evaluation_sequences
 select subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream, 'never trained on' as expected, actual
 from (
   select 'sequence ' || h.sequence_id || ' of ' || h.split_name as subject,

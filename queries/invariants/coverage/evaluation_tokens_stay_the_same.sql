@@ -3,16 +3,14 @@
 -- family: coverage
 -- level: accounted
 -- over: evaluation_sets
+-- applies: evaluations_at_stake
 select e.evaluation_id || ' ' || e.split_name || ' ' || e.source_family_id as subject, e.seq as event_seq, e.stream,
   'tokens ' || lower(hex(f.token_sha256)) || ', as in ' || f.evaluation_id as expected,
   'tokens ' || lower(hex(e.token_sha256)) as actual
 from measurements as e
 join evaluation_sets as s on s.split_name = e.split_name and s.source_family_id = e.source_family_id
   and s.stride is not null
-join (
-  select split_name, source_family_id, evaluation_id, token_sha256 from measurements
-  qualify row_number() over (partition by split_name, source_family_id order by attempt, seq) = 1
-) as f on f.split_name = e.split_name and f.source_family_id = e.source_family_id
+join first_measurements as f on f.split_name = e.split_name and f.source_family_id = e.source_family_id
 where e.token_sha256 is distinct from f.token_sha256
 union all
 select p.evaluation_id || ' ' || coalesce(p.split_name, 'null') || ' ' || coalesce(p.source_family_id, 'null'), p.seq,

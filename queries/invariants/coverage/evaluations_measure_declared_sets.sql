@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: promised_measurements
+-- applies: evaluations_at_stake
 select p.evaluation_id || ' ' || coalesce(p.split_name, 'null') || ' ' || coalesce(p.source_family_id, 'null') as subject,
   coalesce(m.seq, p.seq) as event_seq, coalesce(m.stream, p.stream) as stream,
   coalesce('once, ' || p.evaluation_set || ', ' || p.sequences || ' sequences'

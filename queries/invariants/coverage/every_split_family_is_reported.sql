@@ -3,10 +3,11 @@
 -- family: coverage
 -- level: accounted
 -- over: split_families
+-- applies: declared_corpora
 select coalesce(p.split_name, f.split_name, 'null') || ' ' || coalesce(p.source_family_id, f.source_family_id, 'null') as subject,
   f.seq as event_seq, f.stream,
   case when p.split_name is null then 'no such pair in the corpus' else '1 measurement, kind ' || coalesce(p.split_kind, 'null') end as expected,
-  coalesce(f.measured || ' measurements, kind ' || f.split_kind, '0 measurements') as actual
+  coalesce(f.measured || ' measurements, ' || coalesce('kind ' || f.split_kind, 'of no kind'), '0 measurements') as actual
 from split_families as p
 full join (
   select split_name, source_family_id, min(split_kind) as split_kind, count(*) as measured, max(seq) as seq,

@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: family_weights
+-- applies: sampling_policy
 select c.source_family_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'at most ' || coalesce(cast(w.maximum_family_token_share_bps as varchar), 'null') || ' bps of ' || t.tokens || ' tokens' as expected,
   c.tokens || ' tokens' as actual

@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: evaluation_sets
+-- applies: evaluations_at_stake
 select m.evaluation_id || ' ' || m.split_name || ' ' || m.source_family_id as subject, m.seq as event_seq, m.stream,
   'a declared set' as expected, coalesce(m.split_kind, 'a split') || ' is not declared for this family' as actual
 from measurements as m

@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: corpus_splits
+-- applies: declared_corpora
 select coalesce(s.split_name, 'null') as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   '10000 of tokens, 10000 of sequences' as expected,
   coalesce(h.token_bps || ' of tokens, ' || h.sequence_bps || ' of sequences, ' || h.missing || ' families without', 'none')

@@ -3,6 +3,7 @@
 -- family: coverage
 -- level: accounted
 -- over: source_caps
+-- applies: sampling_policy
 select s.source_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
   'at most ' || coalesce(cast(s.maximum_source_token_share_bps as varchar), 'null') || ' bps of ' || t.tokens || ' tokens' as expected,
   c.tokens || ' tokens' as actual

@@ -3,6 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promised_checkpoints
+-- applies: checkpoints_at_stake
 select p.checkpoint_id as subject, c.seq as event_seq, c.stream, 'written once' as expected,
   'written ' || coalesce(n.times, 0) || ' times' as actual
 from promised_checkpoints as p

@@ -3,6 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promised_checkpoints
+-- applies: checkpoints_at_stake
 select n.checkpoint_id as subject, c.seq as event_seq, c.stream, coalesce(c.parent_checkpoint_id || ', before step ' || c.step, 'a checkpoint') as expected,
   coalesce('step ' || p.step || ' in attempt ' || p.attempt, 'never written') as actual
 from promised_checkpoints as n

@@ -3,6 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promised_checkpoints
+-- applies: declared_stages
 select n.checkpoint_id as subject, c.seq as event_seq, c.stream, coalesce(s.checkpoint_family, 'no stage') as expected,
   coalesce(c.checkpoint_family, 'never written') as actual
 from promised_checkpoints as n

@@ -3,6 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promised_checkpoints
+-- applies: checkpoints_at_stake
 select coalesce(c.checkpoint_id, 'roots') as subject, c.seq as event_seq, c.stream,
   '1 root' || case when p.at_start then ', at step 0' else '' end as expected,
   r.roots || ' roots' || coalesce(', this one at step ' || c.step, '') as actual

@@ -3,6 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promoted_files
+-- applies: promotions_at_stake
 -- needs: promoted_files
 select path as subject, event_seq, stream, sha256_expected as expected, coalesce(sha256_actual, 'missing') as actual
 from promoted_files

@@ -3,7 +3,8 @@
 --   chooses.
 -- family: lineage
 -- level: accounted
--- over: stage_config
+-- over: promotions_at_stake
+-- applies: promotions_at_stake
 select coalesce(p.checkpoint_id, 'promotion') as subject, p.seq as event_seq, p.stream,
   case p.criterion
     when 'last' then 'step ' || coalesce(cast(r.last_step as varchar), 'null')
@@ -18,7 +19,7 @@ left join checkpoint_promoted as p on true
 left join checkpoints as c on c.checkpoint_id = p.checkpoint_id
   and (c.attempt < p.attempt or (c.stream = p.stream and c.seq < p.seq))
 left join measured_checkpoints as b on b.split_name = p.criterion_split and b.is_lowest
-where case when p.checkpoint_id is null then r.finished
+where case when p.checkpoint_id is null then r.finished and exists (select * from declared_stages)
   else c.checkpoint_id is null or c.effective is distinct from true
     or c.object_sha256 is distinct from p.object_sha256
     or (p.criterion = 'last' and c.step is distinct from r.last_step)

@@ -5,12 +5,14 @@
 -- over: promised_positions
 -- needs: derived_order
 -- applies: unrepeated_orders
-select 'sequence ' || coalesce(o.sequence_id, -1) as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
-  'once in pass ' || o.position // coalesce(p.pass_sequences, 9223372036854775807) as expected,
-  count(*) || ' times, first at position ' || min(o.position) as actual
-from derived_order as o
-cross join sampling_plan as p
-where p.may_repeat = 'nothing'
-group by o.sequence_id, o.position // coalesce(p.pass_sequences, 9223372036854775807)
+select 'sequence ' || sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,
+  'once in the pass from position ' || pass_position as expected,
+  count(*) || ' times, first at position ' || min(position) as actual
+from (
+  select o.sequence_id, o.position, o.position - coalesce(o.position % p.pass_sequences, o.position) as pass_position
+  from derived_order as o
+  cross join unrepeated_orders as p
+) as o
+group by sequence_id, pass_position
 having count(*) is distinct from 1
-order by min(o.position)
+order by min(position), sequence_id

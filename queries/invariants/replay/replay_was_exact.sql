@@ -3,6 +3,7 @@
 -- family: replay
 -- level: accounted
 -- over: completed_stages
+-- applies: declared_stages
 select s.stage_id as subject, s.completed_seq as event_seq, s.completed_stream as stream,
   'at least 1 exact pass before, none that differs' as expected,
   count(*) filter (v.exact and v.sealed_in < coalesce(c.entry, 9223372036854775807)) || ' exact, '

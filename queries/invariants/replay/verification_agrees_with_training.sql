@@ -3,6 +3,7 @@
 -- family: replay
 -- level: accounted
 -- over: verification_streams
+-- applies: verifications_at_stake
 select v.verification_id || ' position ' || v.first_position as subject, coalesce(v.seq, v.train_seq) as event_seq,
   coalesce(v.stream, v.train_stream) as stream,
   coalesce('step ' || v.step || ' with tokens ' || lower(hex(v.train_token_sha256)), 'no batch in training') as expected,

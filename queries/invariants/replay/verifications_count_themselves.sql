@@ -3,6 +3,7 @@
 -- family: replay
 -- level: accounted
 -- over: verification_streams
+-- applies: verifications_at_stake
 select p.verification_id as subject, p.completed_seq as event_seq, p.stream,
   p.batches || ' batches, ' || p.batches_unequal || ' mismatches, corpus ' || coalesce(d.corpus_digest, 'null') as expected,
   coalesce(p.batches_claimed || ' batches, ' || p.mismatches_claimed || ' mismatches', 'null') || ', corpus '

@@ -3,6 +3,7 @@
 -- family: stage
 -- level: accounted
 -- over: stage_config
+-- applies: declared_stages
 select s.stage_id as subject, s.completed_seq as event_seq, s.completed_stream as stream,
   'receipts recorded before seq ' || s.completed_seq as expected,
   coalesce('receipt ' || lower(hex(n.sha256)) || coalesce(' at seq ' || r.seq, ' was never recorded'), 'no receipt') as actual

@@ -3,6 +3,7 @@
 -- family: stage
 -- level: accounted
 -- over: promised_receipts
+-- applies: receipts_at_stake
 select pointer as subject, event_seq, stream, expected, actual
 from receipt_checks
 union all

@@ -3,6 +3,7 @@
 -- family: stage
 -- level: accounted
 -- over: stage_config
+-- applies: declared_stages
 select coalesce(c.stage_id, s.stage_id, 'null') as subject, coalesce(s.seq, c.seq) as event_seq, coalesce(s.stream, c.stream) as stream,
   'pretrain ' || coalesce(c.run_id, 'null') || '-stage-1-pretrain, ordinal 1' as expected,
   coalesce(c.stage_kind, 'null') || ' ' || coalesce(c.stage_id, 'null') || '; started: '

@@ -3,6 +3,7 @@
 -- family: stage
 -- level: accounted
 -- over: stage_config
+-- applies: declared_stages
 select coalesce(c.stage_id, 'null') as subject, c.seq as event_seq, c.stream, r.run_id as expected, coalesce(c.run_id, 'null') as actual
 from stage_config as c
 cross join run_identity as r

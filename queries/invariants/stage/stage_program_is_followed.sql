@@ -3,6 +3,7 @@
 -- family: stage
 -- level: accounted
 -- over: stage_config
+-- applies: declared_stages
 select code as subject, event_seq, stream, 'a transition of the stage program' as expected, message as actual
 from stage_refusals
 union all

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psion_ledger.contracts import cycle_slots, family_draws
+from psion_ledger.orders.weighted_cycle import cycle_slots, family_draws
 
 WEIGHTS = st.dictionaries(st.text(max_size=3), st.integers(1, 60), min_size=1, max_size=5)
 

@@ -2,9 +2,10 @@
 
 import msgspec
 
-from psion_ledger.contracts import Contracts, check_contracts, describe
+from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.finding import ContractFinding
-from tests.documents import changed, config_for, small_contracts
+from psion_ledger.orders import check_contracts
+from tests.documents import changed, small_contracts
 
 F = ContractFinding
 HORIZON = "sampling_plan#/horizon_steps"
@@ -12,8 +13,8 @@ WEIGHTS = "sampling_policy#/source_family_weights"
 
 
 def weighed(code_bps: int, code_cap_bps: int, docstrings_cap_bps: int, *, steps: int, batch: int) -> Contracts:
-    """The small contracts with other weights and caps, one micro step, and shares of classes to match."""
-    contracts = small_contracts(horizon_steps=steps, global_batch_sequences=batch, micro_steps=1)
+    """The small contracts with other weights and caps, and shares of classes to match."""
+    contracts = small_contracts(horizon_steps=steps, global_batch_sequences=batch)
     changes: dict[str, object] = {
         "/source_family_weights/0/sampling_weight_bps": code_bps,
         "/source_family_weights/0/maximum_family_token_share_bps": code_cap_bps,
@@ -81,30 +82,40 @@ def test_a_single_pass_draws_no_sequence_twice() -> None:
         assert expected == check_contracts(msgspec.structs.replace(contracts, tokenized_corpus=corpus))
 
 
-def test_token_ids_must_fit_their_width() -> None:
-    """A vocabulary of 65,536 fits 16 bits; one id more does not."""
-    small = small_contracts()
-    for vocabulary, expected in (
-        (65_536, []),
-        (
-            65_537,
-            [F("TokenWidthMismatch", "sampling_plan#/token_dtype", "uint32, for 65537 token ids", "uint16")],
-        ),
-    ):
-        binding = changed(small.model_descriptor.tokenizer_binding, {"/vocab_size": vocabulary})
-        descriptor = describe(
-            "smoke",
-            model_id="small-decoder",
-            revision="1",
-            vocab_size=vocabulary,
-            max_context=32,
-            tokenizer_binding=binding,
+def test_a_horizon_is_counted_in_positions_and_not_in_batches_of_one_size() -> None:
+    """Position 49 is the first of the rarer family: batches that grow, and what is skipped before a step, reach it."""
+    contracts = weighed(100, 5000, 10_000, steps=6, batch=4)
+    growing: dict[str, object] = {"/batch/schedule": [{"first_step": n, "sequences": 2 * n + 1} for n in range(1, 7)]}
+    skipping: dict[str, object] = {"/planned_skips": [{"before_step": 2, "sequences": 26}]}
+    for changes, steps in ((growing, 7), (skipping, 6)):
+        plan = changed(contracts.sampling_plan, changes)
+        found = [
+            check_contracts(
+                msgspec.structs.replace(contracts, sampling_plan=msgspec.structs.replace(plan, horizon_steps=horizon))
+            )
+            for horizon in (steps - 1, steps)
+        ]
+        expected = F(
+            "FamilyNeverDrawn",
+            HORIZON,
+            f"at least {steps} steps, so that each family is drawn",
+            f"{steps - 1}, which never draws library_code",
         )
-        corpus = changed(small.tokenized_corpus, {"/tokenizer/vocab_size": vocabulary})
-        contracts = msgspec.structs.replace(
-            small,
-            model_descriptor=descriptor,
-            tokenized_corpus=corpus,
-            stage_config=config_for(descriptor, corpus, small.sampling_policy),
-        )
-        assert expected == check_contracts(contracts)
+        assert [[expected], []] == found
+
+
+def test_a_plan_without_sizes_of_batches_promises_no_mixture() -> None:
+    """Nothing is counted of what is not promised."""
+    contracts = weighed(100, 5000, 10_000, steps=1, batch=1)
+    plan = changed(contracts.sampling_plan, {"/batch": {}})
+    assert check_contracts(msgspec.structs.replace(contracts, sampling_plan=plan)) == []
+
+
+def test_the_cycle_draws_rows_of_one_length() -> None:
+    """Its shares are shares of sequences, which are shares of tokens only then."""
+    contracts = small_contracts()
+    plan = changed(contracts.sampling_plan, {"/sequence_tokens": None})
+    expected = F(
+        "OrderMismatch", "sampling_plan#/sequence_tokens", "sequences of one length", "unit sequence, None tokens"
+    )
+    assert [expected] == check_contracts(msgspec.structs.replace(contracts, sampling_plan=plan))
