@@ -1,9 +1,9 @@
 """The end of a run in a stream of its own: what it pins, that one process has it, and that the next goes on after a
 kill."""
 
+import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,16 +62,30 @@ def not_completed(world: int = 1) -> Script:
     return [(stream, step) for stream, step in good_run(CONTRACTS, world) if stream != COMPLETION]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_ledger(tmp_path, not_completed())
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_ledger(tmp_path_factory.mktemp("whole"), not_completed())
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> Path:
-    """Quicker to write, for what asks for no receipt; nothing of it is sealed but rank 0's first stream."""
+def run(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path / RUN_ID)
+    return tmp_path / RUN_ID
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = trained_run(CONTRACTS)
-    return write_ledger(tmp_path, script[: place(script, events.StreamOpened, stream=COMPLETION)])
+    return write_ledger(
+        tmp_path_factory.mktemp("quick"), script[: place(script, events.StreamOpened, stream=COMPLETION)]
+    )
+
+
+@pytest.fixture
+def trained(quick: Path, tmp_path: Path) -> Path:
+    """Quicker than `run`, for what asks for no receipt."""
+    shutil.copytree(quick, tmp_path / RUN_ID)
+    return tmp_path / RUN_ID
 
 
 def completed(run: Path, *, receipt: bool = True) -> None:
@@ -386,7 +400,6 @@ def test_a_claim_that_was_exchanged_is_found_by_every_stream(tmp_path: Path) -> 
     """Somebody claims the attempt anew, with all that a claim says: the streams name the one that was there."""
     run = write_ledger(tmp_path / "ledger", trained_run(CONTRACTS))
     (run / "attempts" / "1.json").unlink()
-    time.sleep(0.001)
     assert log.claim_attempt(run) == 1
     found = violations(run, "attempts_are_claimed")
     assert [(row[0], row[2]) for row in found] == [("attempts/1.json", COMPLETION), ("attempts/1.json", RANK0)]

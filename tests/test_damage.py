@@ -24,7 +24,7 @@ CONTRACTS = real_contracts()
 SEGMENTS = (
     "attempt_started", "batch_replayed", "checkpoint_promoted", "checkpoint_written", "contract_declared",
     "receipt_recorded", "run_finished", "run_started", "split_loss_measured", "stage_completed", "stage_started",
-    "step_completed", "stream_opened", "verification_completed", "verification_started",
+    "step_completed", "stream_ended", "stream_opened", "verification_completed", "verification_started",
 )  # fmt: skip
 FILES: dict[str, str] = {
     "claim": "CLAIM",

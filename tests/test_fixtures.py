@@ -17,13 +17,14 @@ def test_the_recorded_run_crosses_an_epoch_and_two_family_passes() -> None:
     """The corpus is small enough that every family is in its third pass."""
     with open_run(build.LEDGER, build.RUN_ID) as run:
         passes = run.sql(
-            "select slot_family_id, max(pass_number) + 1 from sequence_uses group by 1 order by 1"
+            "select source_family_id, ceil(sum(uses) / count(*)), max(uses) from sequence_uses "
+            "join sequence_index using (sequence_id) group by 1 order by 1"
         ).fetchall()
         epochs = run.sql(
-            "select (select max(end_position) from batch_rollup) / sum(sequences) from plan_families "
+            "select (select sum(sequences) from train_batches) / sum(sequences) from plan_families "
             "where split_kind = 'train'"
         ).fetchall()
-    assert passes == [("field_notes", 3), ("house_rules", 3)]
+    assert passes == [("field_notes", 3, 3), ("house_rules", 3, 3)]
     assert epochs[0][0] > 1
 
 

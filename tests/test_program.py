@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from psion_ledger import events, log, open_run
+from psion_ledger.completion import open_completion
 from psion_ledger.digest import sha256
 from psion_ledger.errors import ContractRefused, StageRefused
 from psion_ledger.program import (
@@ -24,6 +25,7 @@ from psion_ledger.program import (
 )
 from psion_ledger.receipts import digests
 from tests.ledgers import (
+    COMPLETION,
     FAMILY,
     RANK0,
     RUN_ID,
@@ -32,6 +34,7 @@ from tests.ledgers import (
     complete,
     good_run,
     inserted,
+    opened,
     real_contracts,
     record,
     without,
@@ -374,8 +377,8 @@ def test_a_fold_stops_at_the_first_refusal() -> None:
 def until_complete(mark: Mark | None) -> Script:
     """The good run with `mark` where it records its receipt; then it completes its stage and ends there."""
     script = good_run(CONTRACTS)
-    marks: Script = [] if mark is None else [(RANK0, mark)]
-    return [*script[: script.index((RANK0, record))], *marks, (RANK0, complete)]
+    marks: Script = [] if mark is None else [(COMPLETION, mark)]
+    return [*script[: script.index((COMPLETION, record))], *marks, (COMPLETION, complete)]
 
 
 def completions(ledger: Path) -> list[tuple[Any, ...]]:
@@ -451,25 +454,36 @@ def test_a_receipt_of_a_later_derivation_completes_nothing(tmp_path: Path) -> No
 
 
 def test_a_stage_completes_once_in_a_ledger(tmp_path: Path) -> None:
-    """The second attempt is refused and adds nothing."""
+    """The next completion stream goes on from what the first recorded: it is refused and adds nothing."""
     folder = write_ledger(tmp_path, until_complete(record))
-    log.claim_attempt(folder)
     with (
-        log.open_writer(folder, events.StreamOpened(
-            role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[], attempt_sha256=UNCLAIMED
-        )) as writer,
+        open_completion(folder, 1) as writer,
         pytest.raises(StageRefused, match=r"^StageCompletionMismatch"),
-    ):  # fmt: skip
+    ):
         complete_stage(folder, writer)
     assert len(completions(tmp_path)) == 1
 
 
 def test_stage_events_are_read_in_their_order(tmp_path: Path) -> None:
-    """By attempt, rank and seq; those of verification streams are nobody's stage."""
+    """Completion behind training, by seq; those of verification streams are nobody's stage."""
     stray = inserted(good_run(CONTRACTS), started(stage_id="stray"), after=events.VerificationStarted)
     write_ledger(tmp_path, stray)
     with open_run(tmp_path, RUN_ID) as run:
         found = stage_events(run)
-    assert [events.StageStarted, events.ReceiptRecorded, events.StageCompleted] == [type(e) for _, _, e in found]
-    assert [stream for stream, _, _ in found] == [RANK0] * 3
-    assert sorted(seq for _, seq, _ in found) == [seq for _, seq, _ in found]
+    assert [
+        (RANK0, events.StageStarted),
+        (COMPLETION, events.ReceiptRecorded),
+        (COMPLETION, events.StageCompleted),
+    ] == [(stream, type(event)) for stream, _, event in found]
+    assert found[1][1] < found[2][1]
+
+
+def test_completion_streams_are_read_by_their_number(tmp_path: Path) -> None:
+    """The tenth goes on from what the second recorded, though its name sorts before."""
+    script = good_run(CONTRACTS)
+    start = opened(role="complete")
+    streams: Script = [("c.2", start), ("c.2", record), ("c.10", start), ("c.10", complete)]
+    write_ledger(tmp_path, [*script[: script.index((COMPLETION, record)) - 1], *streams])
+    with open_run(tmp_path, RUN_ID) as run:
+        assert [stream for stream, _, _ in stage_events(run)] == [RANK0, "c.2", "c.10"]
+    assert len(completions(tmp_path)) == 1

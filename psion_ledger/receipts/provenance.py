@@ -37,10 +37,10 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
         f"/objective_config/{field}": (f"contract stage_config/objective_config/{field}",) for field in _OBJECTIVE
     },
     f"{_REPORT}/split_name": ("event split_loss_measured.split_name",),
-    f"{_REPORT}/split_kind": ("contract sampling_plan/families",),
+    f"{_REPORT}/split_kind": ("contract sampling_plan/families/*/split_kind",),
     f"{_REPORT}/source_family_id": ("event split_loss_measured.source_family_id",),
     f"{_REPORT}/source_ids/*": (
-        "contract tokenized_corpus/source_family_bindings",
+        "contract tokenized_corpus/source_family_bindings/*/source_ids/*",
         # Of train: the sources of what was consumed.
         "event batch_replayed.sequence_ids",
         "contract sequence_index/documents",

@@ -15,6 +15,7 @@ from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log import files
 from psion_ledger.orders import Order
+from psion_ledger.orders.materialised import NOWHERE
 
 CHUNK_POSITIONS = 1 << 16
 HELD_BYTES_MAX = 256 << 20
@@ -80,12 +81,16 @@ class Shards:
         return data
 
     def content(self, sequence_ids: list[int]) -> tuple[list[events.FamilyTokens], int, bytes]:
-        """Tokens of each family (sorted), their total, and the sha256 of the ids as little-endian uint32."""
+        """Tokens of each family (sorted), their total, and the sha256 of the ids as little-endian uint32. Raises
+        CannotDecide for a sequence that no shard holds."""
         size = self._tokens * self._width
         raw = bytearray()
         families: dict[str, int] = {}
         for sequence_id in sequence_ids:
-            first, _, mapped = next(s for s in self._starts if s[0] <= sequence_id < s[1])
+            held = next((s for s in self._starts if s[0] <= sequence_id < s[1]), None)
+            if held is None:
+                raise CannotDecide(f"no shard that the contracts name holds sequence {sequence_id}")
+            first, _, mapped = held
             offset = (sequence_id - first) * size
             raw += mapped[offset : offset + size]
             family = next(name for first, end, name in self._families if first <= sequence_id < end)
@@ -124,6 +129,9 @@ def batches(
         ids = order.sequence_ids(first, max(cell.end_position for cell in chunk))
         for cell in chunk:
             own = ids[cell.first_position - first : cell.end_position - first : cell.stride].tolist()
+            if NOWHERE in own:
+                position = cell.first_position + own.index(NOWHERE) * cell.stride
+                raise CannotDecide(f"the order names no train sequence at position {position}")
             families, tokens, digest = shards.content(own)
             yield events.BatchReplayed(
                 pass_id=pass_id, step=cell.step, micro_step=cell.micro_step, first_position=cell.first_position,

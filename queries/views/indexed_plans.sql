@@ -1,3 +1,3 @@
 -- name: indexed_plans
--- about: The plan, if its sequences have ids. No row: they are known by their content alone.
-select unit from sampling_plan where unit is distinct from 'content'
+-- about: The plan, if its sequences are rows of an index. No row: they are windows, or known by their content alone.
+select unit from sampling_plan where unit = 'sequence' or unit is null

@@ -95,8 +95,8 @@ def opened() -> events.StreamOpened:
         host="benchmark",
         pid=os.getpid(),
         code_version="0",
+        attempt_sha256=bytes(32),  # No attempt is claimed, and nobody audits this.
         previous=[],
-        attempt_sha256=UNCLAIMED,
     )
 
 
@@ -115,13 +115,14 @@ def _batch(rng: random.Random, place: int, families: Sequence[str]) -> events.Ba
     drawn = [*families, *rng.choices(families, k=SEQUENCES - len(families))]
     return events.BatchReplayed(
         pass_id="train", step=place // 4 + 1, micro_step=place % 4,
-        first_position=place * SEQUENCES, end_position=(place + 1) * SEQUENCES,
-        sequence_ids=[rng.randrange(1_000_000) for _ in range(SEQUENCES)],
+        first_position=place * SEQUENCES, stride=1, sequences=SEQUENCES,
+        sequence_ids=[rng.randrange(1_000_000) for _ in range(SEQUENCES)], sequence_sha256s=[],
         family_tokens=[
             events.FamilyTokens(source_family_id=name, tokens=drawn.count(name) * SEQUENCE_TOKENS)
             for name in families
         ],
-        tokens=SEQUENCES * SEQUENCE_TOKENS, token_sha256=rng.randbytes(32),
+        tokens=SEQUENCES * SEQUENCE_TOKENS, target_tokens=SEQUENCES * (SEQUENCE_TOKENS - 1),
+        token_sha256=rng.randbytes(32),
     )  # fmt: skip
 
 
@@ -129,9 +130,9 @@ def steps(first: int, count: int) -> list[events.StepCompleted]:
     rng = random.Random(first)
     return [
         events.StepCompleted(
-            pass_id="train", step=place + 1, loss_sum_nats=rng.uniform(2e4, 3e4), loss_divisor_tokens=8184,
-            loss_nats=rng.uniform(2, 3), grad_norm=rng.random(), learning_rate=3e-4, step_ms=rng.uniform(90, 110),
-            trace_sha256=rng.randbytes(32),
+            pass_id="train", step=place + 1, loss_sum_nats=rng.uniform(2e4, 3e4), target_tokens=8184,
+            loss_divisor=8184.0, loss_nats=rng.uniform(2, 3), grad_norm=rng.random(), learning_rate=3e-4,
+            step_ms=rng.uniform(90, 110), updated=True, trace_sha256=rng.randbytes(32), trainer_step=None,
         )
         for place in range(first, first + count)
     ]  # fmt: skip

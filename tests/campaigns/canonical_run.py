@@ -15,8 +15,8 @@ import msgspec
 from psion_ledger import events, log
 from psion_ledger.digest import sha256
 from psion_ledger.log import journal, manifest
-from psion_ledger.log.contract_files import parts_of
 from psion_ledger.log.compact import compact_run, prune_run
+from psion_ledger.log.contract_files import parts_of
 from psion_ledger.log.segment import seal_run
 from tests.ledgers import RUN_ID, index_bytes, opened
 

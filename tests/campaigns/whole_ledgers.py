@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from psion_ledger import events, heads, log
+from psion_ledger.digest import sha256
 from psion_ledger.log import claim, manifest, position
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import seal_run
@@ -23,7 +24,7 @@ from tests.campaigns.canonical_run import (
     step_completed,
 )
 from tests.heads.samples import KEY
-from tests.ledgers import RUN_ID, index_bytes, opened
+from tests.ledgers import COMPLETION, RUN_ID, index_bytes, opened
 from tests.log.vocabulary import EXAMPLES
 
 VERIFICATION = "v.order"
@@ -72,16 +73,17 @@ def emit_step(writer: log.Writer, step: int) -> None:
 
 
 def canonical_ledger(ledger: Path) -> Path:
-    """A run with every sort of file that a ledger has, none of them large; the same bytes each time."""
+    """A run with every sort of file that a ledger has, none of them large; the same bytes each time, so no stream names
+    the claim of its attempt, which says what process it was."""
     with reproducible():
         run = log.create_run(ledger, RUN_ID)
         log.claim_attempt(run)
-        path, digest = log.add_files(run, index_bytes([]))
+        index = log.add_files(run, "sequence_index", [(index_bytes([]), 1), (b"a second part", 1)])
         first, other = log.open_writer(run, opened()), log.open_writer(run, opened(rank=1))
         first.emit(
             events.ContractDeclared(
-                contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1", sha256=digest,
-                document=None, path=path,
+                contract_role="sequence_index", schema_version="psion_ledger.sequence_index.v1",
+                sha256=sha256(index.encode()), document=index,
             )
         )  # fmt: skip
         for step, writer in enumerate([first, other, first], start=1):
@@ -108,7 +110,10 @@ def canonical_ledger(ledger: Path) -> Path:
         verify = log.open_writer(run, opened(role="verify"), stream=VERIFICATION)
         verify.emit(EXAMPLES["verification_started"])
         verify.close()
-    assert {p.parent.name for p in run.glob("journal/*/*")} == {FIRST, OTHER, RESUMED, VERIFICATION}
+        complete = log.open_writer(run, opened(2, role="complete"), stream=COMPLETION)
+        complete.emit(EXAMPLES["receipt_recorded"])
+        complete.close()
+    assert {p.parent.name for p in run.glob("journal/*/*")} == {FIRST, OTHER, RESUMED, VERIFICATION, COMPLETION}
     return run
 
 
@@ -140,6 +145,10 @@ class Player:
         name = f"v.{len(self.played)}"
         self.writers.append(log.open_writer(self.run, opened(self._attempt, role="verify"), stream=name))
 
+    def complete(self) -> None:
+        name = f"c.{len(self.played)}"
+        self.writers.append(log.open_writer(self.run, opened(self._attempt, role="complete"), stream=name))
+
     def emit(self) -> None:
         writer = self.draw.choice(self.writers)
         for _ in range(self.draw.choice([1, 3, 10])):
@@ -161,7 +170,8 @@ class Player:
         prune_run(self.run)
 
     def index(self) -> None:
-        log.add_files(self.run, index_bytes([])[: self.draw.choice([10, 200])])
+        sizes = [self.draw.choice([10, 200]) for _ in range(self.draw.randint(1, 3))]
+        log.add_files(self.run, "sequence_index", [(index_bytes([])[:size], 1) for size in sizes])
 
     def sign(self) -> None:
         sign(self.run)
@@ -169,7 +179,7 @@ class Player:
     def play(self) -> None:
         moves: list[Callable[[], None]] = [
             *[self.emit] * 8, *[self.rotate] * 4, *[self.seal] * 3, self.sync, self.compact, self.prune, self.index,
-            self.sign, self.verify, self.restart,
+            self.sign, self.verify, self.complete, self.restart,
         ]  # fmt: skip
         for _ in range(self.draw.randint(3, 30)):
             move = self.draw.choice(moves)

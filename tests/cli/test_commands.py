@@ -33,7 +33,7 @@ def test_audit_without_artifacts_is_ordered_and_says_what_is_not_at_hand(tmp_pat
         path.chmod(0o700)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1].split()[1:5] == ["PASS", "level", "ordered,", str(len(list(catalog.laws())) - 6)]
+    assert lines[1].split()[1:5] == ["PASS", "level", "ordered,", str(len(list(catalog.laws())) - 8)]
     assert lines[-2].startswith("PASS  level ordered, ")
     # Artifacts were given and are not there: they are not asked for again.
     assert not any("--artifacts DIR" in line for line in lines)
@@ -67,17 +67,19 @@ def test_audit_json_carries_schema_and_every_law() -> None:
 
 def test_a_selection_is_no_verdict_of_a_level() -> None:
     """One family and one law are asked for: integrity runs as well, and the verdict has its own word."""
-    done = fixture("audit", FIXTURE, "-s", "family:stage", "-s", "positions_tile", "--format", "json")
+    done = fixture("audit", FIXTURE, "-s", "family:stage", "-s", "batches_take_their_positions", "--format", "json")
     found = json.loads(done.stdout)
     of = {law.name: law.header["family"] for law in catalog.laws()}
-    selected = sorted(name for name, family in of.items() if family == "stage" or name == "positions_tile")
+    selected = sorted(
+        name for name, family in of.items() if family == "stage" or name == "batches_take_their_positions"
+    )
     assert sorted(found["selected"]) == selected
     assert sorted(law["name"] for law in found["laws"]) == sorted(
         [*selected, *(name for name, family in of.items() if family == "integrity")]
     )
     assert [found[name] for name in ("verdict", "level", "required_level")] == ["HELD", None, None]
     assert done.returncode == 0
-    said = fixture("audit", FIXTURE, "-s", "positions_tile").stdout.splitlines()[-1]
+    said = fixture("audit", FIXTURE, "-s", "batches_take_their_positions").stdout.splitlines()[-1]
     assert said == f"HELD  1 of {len(of)} laws held, 1 selected"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from psion_ledger import heads, log
+from psion_ledger import events, heads, log
 from psion_ledger.log import canonical, manifest, open_writer
 from psion_ledger.record import read
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
@@ -50,10 +50,28 @@ def audit(ledger: Path, keys: tuple[Path, Path], note: Path, *words: object) -> 
     return done.returncode, json.loads(done.stdout)
 
 
+def verifier(ledger: Path) -> log.Writer:
+    claimed = log.attempt_sha256(ledger / FIXTURE, 1)
+    return open_writer(ledger / FIXTURE, opened(role="verify", attempt_sha256=claimed), stream="v.later")
+
+
 def add_an_entry(ledger: Path) -> None:
-    with open_writer(ledger / FIXTURE, opened(role="verify"), stream="v.later"):
+    with verifier(ledger):
         pass
     log.seal_run(ledger / FIXTURE)
+
+
+def add_two_entries(ledger: Path) -> None:
+    """Of one stream, so that there is something to compact: a verification that has begun."""
+    with verifier(ledger) as writer:
+        writer.rotate()
+        writer.emit(
+            events.VerificationStarted(
+                verification_id="later", method="content", first_step=1, end_step=41, sample_bps=10_000,
+                corpus_digest=None,
+            )
+        )  # fmt: skip
+    assert len(log.seal_run(ledger / FIXTURE).entries) == 2
 
 
 def test_what_a_dead_writer_left_is_sealed(tmp_path: Path) -> None:
@@ -71,10 +89,14 @@ def test_what_a_dead_writer_left_is_sealed(tmp_path: Path) -> None:
 
 def test_segments_are_compacted_and_pruned(ledger: Path) -> None:
     """The audit before and after says the same."""
+    add_two_entries(ledger)
+    before = psion("audit", FIXTURE, "--ledger", ledger)
+    assert before.returncode == 0, before.stdout
     done = psion("compact", FIXTURE, "--ledger", ledger)
-    assert (done.returncode, done.stdout) == (0, f"entry 4  {RANK0}  seq 0 to 105, for entries 0, 3\n")
-    assert psion("compact", FIXTURE, "--ledger", ledger, "--prune").stdout == "13 files deleted\n"
-    assert psion("audit", FIXTURE, "--ledger", ledger).returncode == 0
+    assert (done.returncode, done.stdout) == (0, "entry 6  v.later  seq 0 to 1, for entries 4, 5\n")
+    assert psion("compact", FIXTURE, "--ledger", ledger, "--prune").stdout == "2 files deleted\n"
+    after = psion("audit", FIXTURE, "--ledger", ledger)
+    assert (after.returncode, after.stdout.splitlines()[-2]) == (0, before.stdout.splitlines()[-2])
     assert psion("fsck", FIXTURE, "--ledger", ledger, "--deep").returncode == 0
 
 
@@ -86,14 +108,14 @@ def test_fsck_names_the_fault(ledger: Path) -> None:
     (ledger / FIXTURE / file.path).write_bytes(data)
     done = psion("fsck", FIXTURE, "--ledger", ledger)
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.startswith(f"FAIL  run {FIXTURE}\n  4 manifest entries, 21 segments, 0 journals, 0 heads\n")
+    assert done.stdout.startswith(f"FAIL  run {FIXTURE}\n  4 manifest entries, 23 segments, 0 journals, 0 heads\n")
     # A line is folded at 100 columns.
-    assert f"file_changed{file.path}streamt0001.r00000,seq0to102" in "".join(done.stdout.split())
+    assert f"file_changed{file.path}streamt0001.r00000,seq0to103" in "".join(done.stdout.split())
     found = json.loads(psion("fsck", FIXTURE, "--ledger", ledger, "--format", "json").stdout)
     (finding,) = found.pop("findings")
     assert found == {"schema": "psion_ledger.fsck.v1", "run_id": FIXTURE, "verdict": "FAIL", "deep": False}
     assert list(finding) == ["code", "file", "stream", "seq_first", "seq_last", "detail"]
-    assert list(finding.values())[:5] == ["file_changed", file.path, RANK0, 0, 102]
+    assert list(finding.values())[:5] == ["file_changed", file.path, RANK0, 0, 103]
 
 
 def test_a_kept_head_anchors_the_record(ledger: Path, keys: tuple[Path, Path]) -> None:
@@ -151,6 +173,7 @@ def test_a_fork_is_found_and_proven(ledger: Path, keys: tuple[Path, Path]) -> No
 
 def test_compaction_after_a_kept_head_needs_the_deep_check(ledger: Path, keys: tuple[Path, Path]) -> None:
     """The head vouches for the old segments; that the new ones hold the same events, only their columns show."""
+    add_two_entries(ledger)
     note = signed(ledger, keys, "kept.note")
     assert psion("compact", FIXTURE, "--ledger", ledger, "--prune").returncode == 0
     code, found = audit(ledger, keys, note)
@@ -160,18 +183,20 @@ def test_compaction_after_a_kept_head_needs_the_deep_check(ledger: Path, keys: t
 
 
 def test_an_event_is_proven_without_the_ledger(ledger: Path, keys: tuple[Path, Path]) -> None:
-    """Down to its bytes; a changed proof is refused, and so is another key."""
+    """Down to its bytes, before its segment was compacted and after; a changed proof is refused."""
+    add_two_entries(ledger)
     signed(ledger, keys, "kept.note")
     proof = ledger.parent / "proof.json"
-    words = ("--stream", RANK0, "--seq", 50, "--ledger", ledger, "-o", proof)
+    words = ("--stream", "v.later", "--seq", 1, "--ledger", ledger, "-o", proof)
     assert psion("prove", "inclusion", FIXTURE, *words).returncode == 0
     before = json.loads(proof.read_text())
-    psion("compact", FIXTURE, "--ledger", ledger, "--prune")
+    assert psion("compact", FIXTURE, "--ledger", ledger, "--prune").stdout != ""
     assert psion("prove", "inclusion", FIXTURE, *words).returncode == 0
     assert before == json.loads(proof.read_text())
     shutil.rmtree(ledger)
-    assert psion("prove", "check", proof, "--key", keys[1]).stdout.startswith("PASS\n  signed: 4 entries of ")
-    proof.write_text(proof.read_text().replace('"seq": 50', '"seq": 51'))
+    assert psion("prove", "check", proof, "--key", keys[1]).stdout.startswith("PASS\n  signed: 6 entries of ")
+    assert proof.read_text().count('"seq": 1,') == 1
+    proof.write_text(proof.read_text().replace('"seq": 1,', '"seq": 0,'))
     done = psion("prove", "check", proof, "--key", keys[1], "--format", "json")
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (1, "FAIL")
 
@@ -245,7 +270,7 @@ def test_a_proof_says_what_it_proves(ledger: Path, keys: tuple[Path, Path]) -> N
     assert [found["kind"] for found in (event, entry, opening)] == [
         "event_inclusion", "entry_inclusion", "event_inclusion",
     ]  # fmt: skip
-    assert entry["entry"] == {"number": 0, "stream": RANK0, "first_seq": 0, "last_seq": 102}
+    assert entry["entry"] == {"number": 0, "stream": RANK0, "first_seq": 0, "last_seq": 103}
     assert (event["event"]["seq"], opening["event"]["seq"], opening["event"]["kind"]) == (50, 0, "stream_opened")
     assert opening["event"]["fields"]["role"] == "train"
     assert entry["event"] is None

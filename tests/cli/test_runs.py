@@ -5,16 +5,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from psion_ledger import ledger as ledgers
 from psion_ledger import listing, log
 from psion_ledger.listing import Line
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
-from tests.ledgers import opened
+from tests.ledgers import RANK0, opened
 from tests.log.streams import numbered
 
 
@@ -29,6 +31,12 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def cache_files(ledger: Path) -> list[Path]:
     return sorted((ledger.parent / "cache").rglob("*.json"))
+
+
+def segment_rows(kind: str) -> list[dict[str, Any]]:
+    """The events of a kind of the fixture, from its files alone."""
+    found: list[dict[str, Any]] = pq.read_table(FIXTURE_LEDGER / FIXTURE / "segments" / kind).to_pylist()
+    return found
 
 
 def the_line(ledger: Path, **how: bool) -> Line:
@@ -56,7 +64,7 @@ def test_a_line_says_what_the_run_is(ledger: Path) -> None:
     assert known == (FIXTURE, "finished", "psion-compact-decoder-smoke-v1", 40, 40, 10_240, 1)
     assert [(loss.split_name, round(loss.loss_nats or 0, 4)) for loss in line.losses] == [
         ("held_out", 4.0496),
-        ("train", 3.9964),
+        ("train", 3.9985),
         ("validation", 3.9818),
     ]
     assert (line.entries, line.problem, line.verdict) == (4, None, None)
@@ -178,7 +186,9 @@ def test_the_command_gives_the_same_as_json(ledger: Path) -> None:
     line = the_line(ledger)
     done = psion("runs", "--ledger", ledger, "--format", "json")
     (found,) = json.loads(done.stdout)["runs"]
-    assert found["started_at"] == "2026-11-25T07:01:20+00:00"
+    (opened_at_ns,) = (row["recorded_at_ns"] for row in segment_rows("stream_opened") if row["stream"] == RANK0)
+    started_at = datetime.fromtimestamp(opened_at_ns // 10**9, UTC).replace(tzinfo=None)
+    assert found["started_at"] == f"{started_at}+00:00".replace(" ", "T")
     assert (found["run"], found["tokens"], found["head"], found["verdict"]) == (FIXTURE, 10_240, line.head, None)
     assert list(found) == [
         "run", "nonce", "state", "problem", "model_id", "steps", "horizon_steps", "tokens", "losses", "attempts",

@@ -47,7 +47,7 @@ def derived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PretrainStage
     for name, devices in {"cpu": None, "card": [card(0)], "cards": [card(0), card(1)]}.items():
         script = good_run(contracts)
         if devices is not None:
-            script = edited(script, events.RunStarted, devices=devices)
+            script = edited(script, events.AttemptStarted, devices=devices)
         ledger = tmp_path_factory.mktemp(name)
         write_ledger(ledger, script)
         with open_run(ledger, RUN_ID) as run:

@@ -65,7 +65,7 @@ def write_dictionary_bomb(path: Path, row: pa.Table, rows: int = 1024, megabytes
     fields = row.schema
     place = fields.get_field_index("document")
     plain = pa.concat_tables([row.slice(0, 1)] * rows)
-    table = plain.set_column(place, pa.field("document", document.type), document)
+    table = plain.set_column(place, fields.field(place).with_type(document.type), document)
     with pq.ParquetWriter(
         path, table.schema, compression="zstd", use_dictionary=True, dictionary_pagesize_limit=64 * MIB,
         write_statistics=False, store_schema=False,

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from psion_ledger import events, heads, log
-from psion_ledger.contracts import Contracts, DocumentRole, decode_document
+from psion_ledger.contracts import DOCUMENTS, Contracts, DocumentRole, decode_document
 from psion_ledger.digest import sha256
 from psion_ledger.errors import ContractRefused
 from psion_ledger.record import read
 from tests.heads.samples import KEY
-from tests.ledgers import RANK0, RUN_ID, Script, close, index_rows, seal, trained_run, write_ledger
+from tests.ledgers import COMPLETION, RUN_ID, Script, close, index_rows, seal, trained_run, write_ledger
 
 # Colours, a title, a C1 control, a bidi override, a line separator, a zero width, DEL, a tag beyond the basic plane,
 # a carriage return, a line, a tabulator, Rich's markup, and what a spreadsheet would run.
@@ -55,9 +55,10 @@ def poisoned_document(role: DocumentRole, text: str, evil: str) -> str:
 
 def poisoned(event: events.Event, evil: str) -> events.Event:
     """The same event; a text that is not one of a few stays the beginning of a hostile one."""
-    if isinstance(event, events.ContractDeclared) and event.document is not None:
-        assert event.contract_role != "sequence_index", "it has no document"
-        text = poisoned_document(event.contract_role, event.document, evil)
+    if isinstance(event, events.ContractDeclared):
+        # A list of files has no free text.
+        role = next(role for role in DOCUMENTS if role == event.contract_role)
+        text = poisoned_document(role, event.document, evil)
         return msgspec.structs.replace(event, document=text, sha256=sha256(text.encode()))
     values = msgspec.msgpack.decode(msgspec.msgpack.encode(event))
     for path in leaves(values):
@@ -93,7 +94,7 @@ def poisoned_run(contracts: Contracts, evil: str) -> Script:
         if isinstance(step, events.RunFinished):
             script.append((stream, recorded))
         script.append((stream, step if callable(step) else poisoned(step, evil)))
-    return [*script, (RANK0, close), (RANK0, seal)]
+    return [*script, (COMPLETION, close), (COMPLETION, seal)]
 
 
 def write_poisoned(folder: Path, contracts: Contracts, evil: str = EVIL) -> Path:

@@ -1,5 +1,6 @@
 """Small archives that unpack to much, or that decode to much: each reader ends with one line, in about 1 GiB."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from psion_ledger import events
 from psion_ledger.digest import leaf_hash
 from psion_ledger.events import LIST_VALUES_MAX
 from psion_ledger.log import frame
+from psion_ledger.log.contract_files import PARTS_MAX
 from psion_ledger.log.files import JOURNAL_BYTES_MAX
 from tests.hostile import RUN_ID, Commands
 from tests.hostile.forging import STREAM, header
@@ -53,18 +55,29 @@ def forever(event: events.Event) -> Iterator[events.Event]:
         yield event
 
 
-def batch(ids: int = 0, families: int = 0) -> events.Event:
+def listed(parts: int) -> events.Event:
+    """A contract of so many files, as long as a list of them may be; none of them is there."""
+    digest = "5e" * 32
+    rows = [
+        {"bytes": 1, "first": number, "path": f"contracts/order_files-{digest[:16]}.u4", "rows": 1, "sha256": digest}
+        for number in range(parts)
+    ]
+    return events.ContractDeclared(
+        contract_role="order_files", schema_version="a", sha256=bytes(32), document=json.dumps(rows)
+    )
+
+
+def batch(ids: int = 0, families: int = 0, digests: int = 0) -> events.Event:
     tokens = events.FamilyTokens(source_family_id="a", tokens=0)
     return events.BatchReplayed(
-        pass_id="a", step=1, micro_step=0, first_position=0, end_position=1, sequence_ids=[0] * ids,
-        family_tokens=[tokens] * families, tokens=1, token_sha256=bytes(32),
+        pass_id="a", step=1, micro_step=0, first_position=0, stride=1, sequences=1, sequence_ids=[0] * ids,
+        sequence_sha256s=[bytes(32)] * digests, family_tokens=[tokens] * families, tokens=1, target_tokens=0,
+        token_sha256=bytes(32),
     )  # fmt: skip
 
 
 def finished(text: str) -> events.Event:
-    return events.ContractDeclared(
-        contract_role="stage_config", schema_version=text, sha256=bytes(32), document=text, path=None
-    )
+    return events.ContractDeclared(contract_role="stage_config", schema_version=text, sha256=bytes(32), document=text)
 
 
 def settings(count: int) -> events.Event:
@@ -108,6 +121,8 @@ ARCHIVES: dict[str, Callable[[Path], None]] = {
     "long lists of ids": lambda run: planted(run, forever(batch(ids=LIST_VALUES_MAX))),
     "long lists of families": lambda run: planted(run, forever(batch(families=LIST_VALUES_MAX))),
     "long lists of settings": lambda run: planted(run, forever(settings(LIST_VALUES_MAX))),
+    "long lists of digests": lambda run: planted(run, forever(batch(digests=LIST_VALUES_MAX))),
+    "long lists of parts": lambda run: planted(run, forever(listed(PARTS_MAX))),
     "longer lists than a writer takes": lambda run: planted(run, forever(batch(ids=20 * MIB))),
     "journals with holes": holed,
     "a break before whole frames": damaged,

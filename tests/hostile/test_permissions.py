@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from psion_ledger import ledger, log
+from psion_ledger import events, ledger, log
 from psion_ledger.cli import app
 from psion_ledger.log import compact, frame  # noqa: F401
 from tests.cli import FIXTURE, FIXTURE_LEDGER, FIXTURE_RUNS
@@ -21,6 +21,20 @@ def ask(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+def add_two_entries(run: Path) -> None:
+    """Of one stream, so that there is something to compact: a verification that has begun."""
+    verifier = opened(role="verify", attempt_sha256=log.attempt_sha256(run, 1))
+    with log.open_writer(run, verifier, stream="v.begun") as writer:
+        writer.rotate()
+        writer.emit(
+            events.VerificationStarted(
+                verification_id="begun", method="content", first_step=1, end_step=41, sample_bps=10_000,
+                corpus_digest=None,
+            )
+        )  # fmt: skip
+    assert len(log.seal_run(run).entries) == 2
+
+
 class Shared:
     """A ledger with a signed head and a stream's empty journal folder, and artifacts, that anybody may read."""
 
@@ -29,6 +43,7 @@ class Shared:
         self._loaded = set[str]()
         shutil.copytree(FIXTURE_LEDGER, self.ledger)
         shutil.copytree(FIXTURE_RUNS, folder / "runs")
+        add_two_entries(self.run)
         (self.run / "journal" / "v.more").mkdir(parents=True)
         private_pem(folder / "key.pem")
         assert ask("head", FIXTURE, "--ledger", self.ledger, "--key", folder / "key.pem").exit_code == 0

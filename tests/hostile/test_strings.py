@@ -23,7 +23,7 @@ def gap(reason: str) -> events.GapRecorded:
 def declared(document: str) -> events.ContractDeclared:
     return events.ContractDeclared(
         contract_role="sampling_plan", schema_version="psion_ledger.sampling_plan.v1", sha256=bytes(32),
-        document=document, path=None,
+        document=document,
     )  # fmt: skip
 
 

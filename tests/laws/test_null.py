@@ -41,6 +41,7 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "measured_checkpoints": (set(), "fields of checkpoint_written and sums over measurements; read by a criterion"),
     "measurements": ({"split_kind"}, "fields of split_loss_measured"),
     "progress": ({"horizon_steps"}, "coalesced in the view"),
+    "promised_contracts": (set(), "constants, and fields of contract_declared"),
     "promised_checkpoints": (set(), "the view leaves nulls out"),
     "promised_positions": (set(), "a range"),
     "promised_measurements": (
@@ -101,8 +102,9 @@ UNNOTICED: dict[str, set[tuple[str, str, str]]] = {
     "the root has no parent: one_root_checkpoint": {
         ("checkpoint_parents_are_earlier", "checkpoint_written", "parent_checkpoint_id")
     },
-    "claims and draws are compared whatever the policy says": {
-        ("consumed_tokens_are_the_sequences", "family_weights", "source_family_id")
+    "claims and draws are compared whatever the plan says": {
+        ("consumed_tokens_are_the_sequences", "plan_families", "source_family_id"),
+        ("consumed_tokens_are_the_sequences", "plan_families", "split_kind"),
     },
     "evaluations_measure_declared_sets finds it": {
         ("evaluation_tokens_stay_the_same", "evaluation_sets", name)

@@ -81,7 +81,6 @@ def test_a_run_that_only_opened_its_stream_proves_nothing(tmp_path: Path, artifa
             "replay_here_agrees",
             "history_continues_the_kept_head",
             "batches_follow_the_order",
-            "order_repeats_as_declared",
         ),
         "skipped",
     )

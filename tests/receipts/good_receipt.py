@@ -63,7 +63,7 @@ def replay() -> dict[str, Any]:
 
 def lineage(model_descriptor_digest: str) -> dict[str, Any]:
     path = "checkpoints/a0001-s000004/model.safetensors"
-    file = {"path": path, "bytes": len(weights(4)), "sha256": hexed(weights(4))}
+    file = {"path": path, "bytes": len(weights(4)), "sha256": hexed(weights(4)), "role": "weights"}
     cluster = {"attempt": 1, "world_size": 1, "hosts": ["node-a"]}
     topology = {"world_size": 1, "devices": [{"id": "cpu:0", "bus": ""}]}
     return {

@@ -30,9 +30,11 @@ from tests.ledgers import (
     checkpoint_id,
     close,
     edited,
+    ended,
     good_run,
     inserted,
     place,
+    promoted,
     real_contracts,
     resumed_run,
     training,
@@ -51,19 +53,10 @@ CUDA = events.Device(
 
 
 def trained() -> Script:
-    """As good_run up to the promotion, without replays and what follows."""
+    """As good_run up to the end of its stream, without replays and what follows."""
     last = CONTRACTS.sampling_plan.horizon_steps
-    promoted = events.CheckpointPromoted(
-        checkpoint_id=checkpoint_id(1, last), label="small-final", weights_sha256=b"w" * 32
-    )
     steps = training(CONTRACTS, 1, range(1, last + 1), checkpoint_id(1, 0))
-    return [
-        *beginning(CONTRACTS),
-        *steps,
-        (RANK0, promoted),
-        (RANK0, events.RunFinished(outcome="completed")),
-        (RANK0, close),
-    ]
+    return [*beginning(CONTRACTS), *steps, (RANK0, promoted(1, last)), (RANK0, ended(last)), (RANK0, close)]
 
 
 def receipt_of(ledger: Path, script: Script, **options: bool) -> PretrainStageReceipt:
@@ -106,16 +99,15 @@ def test_a_resumed_runs_receipt_counts_no_superseded_step(tmp_path: Path) -> Non
 
 def test_a_run_of_two_ranks_has_their_hosts_in_its_digests_alone(tmp_path: Path) -> None:
     """How the batch was divided changes nothing else."""
-    contracts = real_contracts(micro_steps=1)
-    one, two = good_receipt(contracts), as_json(receipt_of(tmp_path, good_run(contracts, world=2, micro=1)))
+    one, two = good_receipt(CONTRACTS), as_json(receipt_of(tmp_path, good_run(CONTRACTS, world=2)))
     changed = {p for p, leaf in pointers(two).items() if leaf != pointers(one)[p]}
-    promoted = "/checkpoint_lineage/promoted_checkpoint"
-    assert {f"{promoted}/cluster_state_digest", f"{promoted}/topology_digest"} == changed
+    at = "/checkpoint_lineage/promoted_checkpoint"
+    assert {f"{at}/cluster_state_digest", f"{at}/topology_digest"} == changed == naming("attempt_started.world_size")
 
 
 def test_an_accelerator_is_reported_with_what_it_did(tmp_path: Path) -> None:
     """Its class and memory, the steps, and the mean of their milliseconds, which is never 0."""
-    script = edited(trained(), events.RunStarted, devices=[CUDA])
+    script = edited(trained(), events.AttemptStarted, devices=[CUDA])
     for nth in range(4):
         script = edited(script, events.StepCompleted, nth, step_ms=0.1)
     found = as_json(receipt_of(tmp_path, script))
@@ -133,14 +125,14 @@ def test_an_accelerator_is_reported_with_what_it_did(tmp_path: Path) -> None:
 
 def test_a_step_that_takes_longer_is_reported_in_whole_milliseconds(tmp_path: Path) -> None:
     """The mean over the steps of rank 0: 10.2, 20.5, 20.5, 20.5."""
-    script = edited(edited(trained(), events.RunStarted, devices=[CUDA]), events.StepCompleted, step_ms=10.2)
+    script = edited(edited(trained(), events.AttemptStarted, devices=[CUDA]), events.StepCompleted, step_ms=10.2)
     assert as_json(receipt_of(tmp_path, script))["accelerator_execution"]["mean_step_latency_ms"] == 18
 
 
 def test_several_devices_have_no_topology(tmp_path: Path) -> None:
     """How the model was spread over them is not recorded."""
     devices = [CUDA, msgspec.structs.replace(CUDA, stable_device_id="cuda:1")]
-    receipt = receipt_of(tmp_path, edited(trained(), events.RunStarted, devices=devices))
+    receipt = receipt_of(tmp_path, edited(trained(), events.AttemptStarted, devices=devices))
     assert receipt.delivered_execution is not None
     assert receipt.delivered_execution.execution_topology is None
     assert [d.stable_device_id for d in receipt.delivered_execution.selected_devices] == ["cuda:0", "cuda:1"]
@@ -198,10 +190,11 @@ REFUSED: list[tuple[str, Script]] = [
     ("the losses of the promoted weights", trained()[: place(trained(), events.SplitLossMeasured, LAST)]
      + trained()[place(trained(), events.SplitLossMeasured, LAST + 4) + 1 :]),
     ("a declared corpus", without(trained(), events.ContractDeclared, 2)),
-    ("the device inventory", without(trained(), events.RunStarted)),
+    ("the device inventory", edited(trained(), events.AttemptStarted, devices=[])),
+    ("the device inventory", without(trained(), events.AttemptStarted)),
     ("no stage config is declared", without(trained(), events.ContractDeclared, 0)),
     ("the loss or share of held_out held_out_modules is not a finite number",
-     edited(trained(), events.SplitLossMeasured, LAST, loss_sum_nanonats=None)),
+     edited(trained(), events.SplitLossMeasured, LAST, loss_sum_nanonats=0, is_finite=False)),
     ("the loss or share of held_out held_out_modules is not a finite number",
      edited(trained(), events.SplitLossMeasured, LAST, target_tokens=0)),
     ("the loss or share of validation library_code is not a finite number",
@@ -310,8 +303,9 @@ def leaves(annotation: Any, at: str = "") -> Iterator[str]:
     elif origin is list:
         yield from leaves(arguments[0], f"{at}/*")
     elif origin in (Union, types.UnionType):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        yield from leaves(inner, at)
+        inner = [argument for argument in arguments if argument is not type(None)]
+        # A value of several types is one leaf.
+        yield from leaves(inner[0], at) if len(inner) == 1 else [at]
     elif isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         for name, hint in get_type_hints(annotation, include_extras=True).items():
             yield from leaves(hint, f"{at}/{name}")
@@ -328,6 +322,11 @@ def event_fields(source: str) -> list[str]:
     """The KIND.FIELD of a source, if it names any."""
     kind, _, rest = source.partition(" ")
     return rest.split() if kind in ("event", "sha256") else []
+
+
+def naming(source: str) -> set[str]:
+    """The fields of the receipt that rest on a fact, by the table."""
+    return {p for p, named in PROVENANCE.items() if any(source in event_fields(s) for s in named)}
 
 
 def test_every_source_exists() -> None:
@@ -355,21 +354,18 @@ def test_every_source_exists() -> None:
 
 
 CHECKPOINT, PROMOTED, MEASURED = events.CheckpointWritten, events.CheckpointPromoted, events.SplitLossMeasured
-OTHER_FILES = [events.FileDigest(path="checkpoints/other", bytes=1, sha256=bytes(32))]
+OTHER_FILES = [events.CheckpointFile(path="checkpoints/other", bytes=1, sha256=bytes(32), role="weights")]
 CHANGES: list[tuple[type[msgspec.Struct], int, str, Any]] = [
     (CHECKPOINT, 2, "checkpoint_family", "another"),
     (CHECKPOINT, 2, "files", OTHER_FILES),
-    (CHECKPOINT, 2, "weights_sha256", bytes(32)),
     (CHECKPOINT, 2, "writer_node_id", "node-b"),
     (CHECKPOINT, 2, "started_at_ns", 1_500_000_000),
     (CHECKPOINT, 2, "durable_at_ns", 2_500_000_000),
     (PROMOTED, 0, "label", "another"),
     (events.StreamOpened, 0, "host", "node-b"),
-    (events.RunStarted, 0, "devices", [CUDA]),
-    (events.AttemptStarted, 0, "world_size", 3),
-    (MEASURED, LAST + 3, "source_ids", ["asyncio", "another"]),
+    (events.AttemptStarted, 0, "devices", [CUDA]),
     (MEASURED, LAST + 3, "target_tokens", 100),
-    (MEASURED, LAST + 3, "end_sequence_id", 100),
+    (MEASURED, LAST + 3, "sequences", 5),
     (MEASURED, LAST + 3, "loss_sum_nanonats", 1),
 ]
 
@@ -388,12 +384,12 @@ def test_a_changed_fact_changes_the_fields_that_name_it(
     both = unchanged.keys() | found.keys()
     changed = {starred(p) for p in both if unchanged.get(p) != found.get(p)}
     source = f"{kind.__struct_config__.tag}.{field}"
-    naming = {p for p, named in PROVENANCE.items() if any(source in event_fields(s) for s in named)}
+    named = naming(source)
     made = {p for p, named in PROVENANCE.items() if named[0].startswith(("template ", "digest "))}
-    assert changed - made <= naming
-    assert naming & changed, f"nothing that names {source} changed"
-    if field not in ("target_tokens", "end_sequence_id", "source_ids", "devices"):
-        assert naming == changed - made
+    assert changed - made <= named
+    assert named & changed, f"nothing that names {source} changed"
+    if field not in ("target_tokens", "sequences", "devices"):
+        assert named == changed - made
 
 
 def test_what_a_template_says_of_the_weights_is_the_promoted_ones(tmp_path: Path) -> None:
@@ -404,7 +400,7 @@ def test_what_a_template_says_of_the_weights_is_the_promoted_ones(tmp_path: Path
 
 def test_the_latest_promotion_is_the_one_that_counts(tmp_path: Path) -> None:
     """Two promotions on one stream: the later one's checkpoint and label."""
-    first = events.CheckpointPromoted(checkpoint_id=checkpoint_id(1, 2), label="early", weights_sha256=b"w" * 32)
+    first = msgspec.structs.replace(promoted(1, 2), label="early")
     script = inserted(trained(), first, after=CHECKPOINT, nth=2)
     lineage = receipt_of(tmp_path, script).checkpoint_lineage
     assert (lineage.promoted_checkpoint_label, lineage.promoted_checkpoint.step) == ("small-final", 4)

@@ -27,11 +27,13 @@ from psion_ledger.record import read
 from psion_ledger.replay import record_replay
 from tests.documents import changed
 from tests.ledgers import (
+    COMPLETION,
     RANK0,
     RUN_ID,
     Mark,
     Script,
     good_run,
+    opened,
     real_contracts,
     record,
     seal,
@@ -97,11 +99,11 @@ def test_a_receipt_rests_on_sealed_entries_alone(tmp_path: Path) -> None:
     def keep(folder: Path, writer: log.Writer) -> None:
         recorded.append(record_receipt(folder, writer))
 
-    write_ledger(tmp_path, [*script[:at], (RANK0, keep)])
+    write_ledger(tmp_path, [*script[:at], (COMPLETION, opened(role="complete")), (COMPLETION, keep)])
     replays = decode_receipt(recorded[0].document).replay_receipt.successful_replays
     assert (replays, recorded[0].basis_entries) == (1, 2)
-    with open_run(tmp_path, RUN_ID) as opened:
-        assert derive_receipt(opened).replay_receipt.successful_replays == 2
+    with open_run(tmp_path, RUN_ID) as run:
+        assert derive_receipt(run).replay_receipt.successful_replays == 2
 
 
 def test_a_receipt_that_was_never_recorded_is_derived_as_of_now(run: Run, text: bytes) -> None:
@@ -298,7 +300,7 @@ def test_json_that_is_no_object_differs_as_a_whole(derived: PretrainStageReceipt
 def until_record(mark: Mark) -> Script:
     """The good run with `mark` where it records its receipt, and nothing after it."""
     script = good_run(CONTRACTS)
-    return [*script[: script.index((RANK0, record))], (RANK0, mark)]
+    return [*script[: script.index((COMPLETION, record))], (COMPLETION, mark)]
 
 
 def forged(document: str | None = None, **changes: Any) -> Mark:

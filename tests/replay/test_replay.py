@@ -23,9 +23,11 @@ from tests.ledgers import (
     checkpoint_id,
     edited,
     good_run,
+    opened,
     place,
     real_contracts,
     resumed_run,
+    started,
     token_digest,
     training,
     without,
@@ -34,6 +36,7 @@ from tests.ledgers import (
 )
 
 CONTRACTS = real_contracts()
+SMALLER = real_contracts(micro_batch_sequences=2)
 DIFFERENT = events.BatchReplayed
 
 
@@ -55,8 +58,13 @@ def replayed(ledger: Path, script: Script, corpus: Path) -> Replay:
 
 @pytest.mark.parametrize(
     ("script", "batches"),
-    [(good_run(CONTRACTS), 8), (good_run(CONTRACTS, world=2, micro=2), 16), (resumed_run(CONTRACTS), 8)],
-    ids=["one rank", "two ranks", "resumed"],
+    [
+        (good_run(CONTRACTS), 8),
+        (good_run(CONTRACTS, world=2), 8),
+        (good_run(SMALLER, world=2), 16),
+        (resumed_run(CONTRACTS), 8),
+    ],
+    ids=["one rank", "two ranks", "two ranks in two micro steps", "resumed"],
 )
 def test_a_run_that_did_as_it_promised_has_no_mismatch(
     tmp_path: Path, corpus: Path, script: Script, batches: int
@@ -70,20 +78,13 @@ def test_a_run_that_did_as_it_promised_has_no_mismatch(
 def test_a_run_that_changed_its_world_size_is_cut_as_each_attempt_cut_it(
     tmp_path: Path, corpus: Path, cut: int, last: int, batches: int
 ) -> None:
-    """An attempt of four micro steps behind, or in place of, one of two."""
-    second = "t0002.r00000"
+    """An attempt of four ranks behind, or in place of, one of a single rank in two micro steps."""
     loaded = checkpoint_id(1, cut) if cut else None
-    script: Script = [
-        *trained(steps=3),
-        (second, events.StreamOpened(role="train", attempt=2, rank=0, host="h", pid=1, code_version="0", previous=[], attempt_sha256=UNCLAIMED)),
-        (
-            second,
-            events.AttemptStarted(
-                checkpoint_id=loaded, cut_step=cut, cursor_position=cut * 8, world_size=1, micro_steps=4, data_workers=0
-            ),
-        ),
-        *training(CONTRACTS, 2, range(cut + 1, last + 1), "parent", micro=4),
-    ]  # fmt: skip
+    script = trained(steps=3)
+    for rank in range(4):
+        stream = f"t0002.r{rank:05}"
+        script += [(stream, opened(2, rank)), (stream, started(CONTRACTS, 4, cut, loaded))]
+    script += training(CONTRACTS, 2, range(cut + 1, last + 1), "parent", world=4)
     found = replayed(tmp_path, script, corpus)
     assert (batches, 0, []) == (found.batches, found.mismatches, found.findings)
 
@@ -120,7 +121,9 @@ def seq_of(script: Script, nth: int) -> int:
     return place(script, events.BatchReplayed, nth)
 
 
-@pytest.mark.parametrize("field", ["token_sha256", "sequence_ids", "tokens", "family_tokens", "end_position"])
+@pytest.mark.parametrize(
+    "field", ["token_sha256", "sequence_ids", "tokens", "family_tokens", "target_tokens", "sequences", "stride"]
+)
 def test_one_changed_field_is_found_at_its_position(tmp_path: Path, corpus: Path, field: str) -> None:
     """Each field that identifies a batch."""
     script = trained()
@@ -128,7 +131,8 @@ def test_one_changed_field_is_found_at_its_position(tmp_path: Path, corpus: Path
     digest, note = token_digest(ids), ", in another order or count"
     values: dict[str, Any] = {
         "token_sha256": bytes(32), "sequence_ids": [ids[0], ids[0], *ids[2:]], "tokens": 127,
-        "family_tokens": [events.FamilyTokens(source_family_id="library_code", tokens=128)], "end_position": 17,
+        "family_tokens": [events.FamilyTokens(source_family_id="library_code", tokens=128)], "target_tokens": 128,
+        "sequences": 3, "stride": 2,
     }  # fmt: skip
     found = replayed(tmp_path, edited(script, events.BatchReplayed, NTH, **{field: values[field]}), corpus)
     actual = (STEP, bytes(32), "") if field == "token_sha256" else (STEP, digest, note)
@@ -249,10 +253,11 @@ def test_a_run_without_a_step_cannot_decide(tmp_path: Path, corpus: Path) -> Non
         replayed(tmp_path, beginning(CONTRACTS), corpus)
 
 
-def test_a_run_without_its_contracts_cannot_decide(tmp_path: Path, corpus: Path) -> None:
+@pytest.mark.parametrize(("nth", "missing"), [(3, "sampling_policy"), (4, "sampling_plan")])
+def test_a_run_without_its_contracts_cannot_decide(tmp_path: Path, corpus: Path, nth: int, missing: str) -> None:
     """The missing one is named."""
-    with pytest.raises(CannotDecide, match=f"run {RUN_ID}: not declared yet: sampling_policy"):
-        replayed(tmp_path, without(trained(), events.ContractDeclared, 3), corpus)
+    with pytest.raises(CannotDecide, match=f"^run {RUN_ID}: .*{missing}"):
+        replayed(tmp_path, without(trained(), events.ContractDeclared, nth), corpus)
 
 
 def test_contracts_that_do_not_hold_cannot_decide(tmp_path: Path, corpus: Path) -> None:
@@ -266,19 +271,11 @@ def test_contracts_that_do_not_hold_cannot_decide(tmp_path: Path, corpus: Path) 
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("micro_steps", [3, 100])
-def test_an_attempt_that_does_not_divide_the_batch_cannot_decide(
-    tmp_path: Path, corpus: Path, micro_steps: int
-) -> None:
-    """How its batches were cut does not follow."""
-    with pytest.raises(CannotDecide, match=r"step 1: .* do not divide the batch of 8"):
-        replayed(tmp_path, edited(trained(), events.AttemptStarted, micro_steps=micro_steps), corpus)
-
-
-def test_a_step_before_every_attempt_cannot_decide(tmp_path: Path, corpus: Path) -> None:
-    """The only attempt says that it began behind step 2."""
-    with pytest.raises(CannotDecide, match="step 1 belongs to no attempt"):
-        replayed(tmp_path, edited(trained(), events.AttemptStarted, cut_step=2), corpus)
+def test_steps_before_every_attempt_are_no_ones(tmp_path: Path, corpus: Path) -> None:
+    """The only attempt says that it began behind step 2: the batches of the two before are nobody's."""
+    found = replayed(tmp_path, edited(trained(), events.AttemptStarted, cut_step=2), corpus)
+    assert (found.batches, found.mismatches, found.first_mismatch_position) == (4, 4, 0)
+    assert {"no such batch"} == {finding["expected"] for finding in found.findings}
 
 
 # --- recording -----------------------------------------------------------------------------------------------------

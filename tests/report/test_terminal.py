@@ -44,12 +44,13 @@ def test_a_violation_shows_expected_found_stream_and_seq(tmp_path: Path) -> None
     assert isinstance(first, events.BatchReplayed)
     assert first.sequence_ids == [56, 27, 71, 43]
     ids = [56, 27, 71, 27]
+    seq = sum(stream == RANK0 for stream, _ in script[:at])
     shown = report(write_ledger(tmp_path, edited(script, events.BatchReplayed, sequence_ids=ids), strict=False))
     assert "FAIL" in shown
-    assert "VIOLATED replay/sequences_once_per_pass" in shown
-    assert "expected once in pass 0 of library_code found 2 times, first at position 1 of step 1" in " ".join(
-        shown.split()
-    )
+    assert "VIOLATED replay/batches_follow_the_order" in shown
+    words = " ".join(shown.split())
+    where = f"where position 3 stream {RANK0}, seq {seq}, step 1"
+    assert f"{where} expected sequence 43 found sequence 27 in step 1 of rank 0" in words
 
 
 def test_a_finding_about_an_event_shows_its_step(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def test_each_declared_set_is_measured(tmp_path: Path) -> None:
         assert [row.evaluation_set for row in measured] == sets
         assert training.model.training
         for row, declared in zip(measured, sets, strict=True):
-            ids = list(range(declared["first_sequence_id"], declared["end_sequence_id"]))
+            ids = list(range(declared["first_sequence_id"], declared["end_sequence_id"], declared["stride"]))
+            assert len(ids) == declared["sequences"]
             rows = torch.from_numpy(training.shards.rows(ids).astype("int64"))
             with torch.no_grad():
                 sequences = token_losses(training.model, rows).double().sum(1)

@@ -17,9 +17,11 @@ import msgspec
 import pytest
 
 from psion_ledger import events, log, open_run
+from psion_ledger.contracts import decode_document, encode_document
 from psion_ledger.digest import sha256
-from tests.trainer.tiny import LONE, Runs, settings, write_corpus
-from trainer import environment, files
+from tests.documents import changed
+from tests.trainer.tiny import Runs, settings, write_corpus
+from trainer import files
 from trainer.__main__ import main
 from trainer.config import Damaged
 from trainer.loop import train
@@ -31,10 +33,9 @@ Edit = Callable[[events.Event], events.Event | None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The events of the run, what its writer was opened with, and the artifacts that belong to it."""
+    """The events of the run, and the artifacts that belong to it."""
 
     folder: Path
-    opened: events.StreamOpened
     emitted: list[events.Event]
 
     def forged(self, folder: Path, edit: Edit) -> list[str]:
@@ -43,8 +44,12 @@ class Trained:
         (folder / "secret").write_bytes(SECRET)
         run = log.create_run(folder / "ledger", "r")
         log.claim_attempt(run)
-        log.add_files(run, next((self.folder / "ledger" / "r" / "contracts").iterdir()).read_bytes())
-        with log.open_writer(run, self.opened) as writer:
+        shutil.copytree(self.folder / "ledger" / "r" / "contracts", run / "contracts")
+        opened = events.StreamOpened(
+            role="train", attempt=1, rank=0, host="h", pid=1, code_version="1",
+            attempt_sha256=log.attempt_sha256(run, 1), previous=[],
+        )  # fmt: skip
+        with log.open_writer(run, opened) as writer:
             for event in map(edit, self.emitted):
                 if event is not None:
                     writer.emit(event)
@@ -69,13 +74,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             assert train(training, None, lambda: False) == "a0001-s000006"
     with open_run(runs.ledger, "r") as run:
         assert run.sql("select max(step) from step_completed").fetchall() == [(6,)]
-    opened = events.StreamOpened(
-        role="train", attempt=1, rank=0, host="h", pid=1, code_version="1", previous=[], attempt_sha256=UNCLAIMED
-    )
-    started = emitted[0]
-    assert isinstance(started, events.RunStarted)
-    devices = [events.Device(**device) for device in environment.devices(LONE)]
-    return Trained(folder, opened, [msgspec.structs.replace(started, devices=devices), *emitted[1:]])
+    return Trained(folder, emitted)
 
 
 def resumed(flags: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -107,7 +106,7 @@ def naming(path: str, data: bytes = SECRET) -> Edit:
     def edit(event: events.Event) -> events.Event:
         if not isinstance(event, events.CheckpointWritten) or event.step != 6:
             return event
-        other = events.FileDigest(path=path, bytes=len(data), sha256=sha256(data))
+        other = events.CheckpointFile(path=path, bytes=len(data), sha256=sha256(data), role="weights")
         return msgspec.structs.replace(
             event, files=[other if file.path.endswith("model.safetensors") else file for file in event.files]
         )
@@ -196,7 +195,7 @@ def redeclared(pattern: str, new: str) -> Edit:
     """Whatever matches in the contracts is replaced, and they get their digests."""
 
     def edit(event: events.Event) -> events.Event:
-        if not isinstance(event, events.ContractDeclared) or event.document is None:
+        if not isinstance(event, events.ContractDeclared):
             return event
         text = re.sub(pattern, new, event.document)
         return msgspec.structs.replace(event, document=text, sha256=sha256(text.encode()))
@@ -231,7 +230,8 @@ def test_the_text_of_a_forged_ledger_is_not_read(
     code, line = resumed(flags, capfd)
     assert (code, line) == (
         2,
-        f"run r ended before it promised its text; to read '{tmp_path}' again, resume it with --corpus and that folder",
+        f"run r was stopped before it promised what it trains, and had begun with corpus '{tmp_path}', not 'python'; "
+        "give the flags that it was started with, or start a new run",
     )
     assert not (tmp_path / "runs").exists()
 
@@ -247,14 +247,14 @@ def with_settings(event: events.RunStarted, pairs: list[tuple[str, str]]) -> eve
     ("name", "value", "said"),
     [
         (f"no_such{ESCAPES}", f"1{ESCAPES}", "the recorded settings are not this trainer's: 'no_such\\x1b[2J"),
-        ("threads", str(10**12), "threads is 1000000000000, which is not from 1 to 2147483647"),
-        ("anchor", "pilot32m", "run r: its contracts say anchor smoke, and its settings pilot32m; `psion-ledger audit"),
+        ("warmup_steps", str(10**12), "warmup_steps is 1000000000000, which is not from 1 to 2147483647"),
+        ("anchor", "pilot32m", "the recorded settings are not this trainer's: 'anchor' is 'pilot32m'"),
     ],
 )
 def test_a_forged_setting_is_one_line(
     trained: Trained, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, value: str, said: str
 ) -> None:
-    """Unknown, ill-typed, impossible, or other than the contracts; before anything is built."""
+    """Unknown, impossible, or what a contract says and no setting; before anything is built."""
 
     def edit(event: events.Event) -> events.Event:
         if not isinstance(event, events.RunStarted):
@@ -268,7 +268,12 @@ def test_a_forged_setting_is_one_line(
 
 @pytest.mark.parametrize(
     ("pattern", "new"),
-    [(r'"hidden_size":\s*128', '"hidden_size": 99999999'), ("{", "["), (r'"horizon_steps":\s*6', '"horizon_steps": 0')],
+    [
+        (r'"hidden_size":\s*128', '"hidden_size": 99999999'),
+        (r'"size_anchor":\s*"smoke"', '"size_anchor": "pilot32m"'),
+        ("{", "["),
+        (r'"horizon_steps":\s*6', '"horizon_steps": 0'),
+    ],
 )
 def test_forged_contracts_are_one_line(
     trained: Trained, tmp_path: Path, capfd: pytest.CaptureFixture[str], pattern: str, new: str
@@ -279,6 +284,65 @@ def test_forged_contracts_are_one_line(
         3,
         f"run r: its contracts do not hold; `psion-ledger audit r --ledger {tmp_path / 'ledger'}` shows what is wrong",
     )
+
+
+def forged_threads(event: events.Event) -> events.Event:
+    if isinstance(event, events.AttemptStarted):
+        return msgspec.structs.replace(event, threads_per_process=10**12)
+    return event
+
+
+def test_a_forged_number_of_threads_is_one_line(
+    trained: Trained, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An attempt says how many it had, and the next one takes as many."""
+    code, line = resumed(trained.forged(tmp_path, forged_threads), capfd)
+    assert (code, "threads is 1000000000000, which is not from 1 to 2147483647" in line) == (3, True), line
+
+
+OTHER_PLANS: dict[str, dict[str, object]] = {
+    "no micro batches": {"/batch/micro_batch_sequences": None},
+    "micro batches that do not divide the batch": {"/batch/micro_batch_sequences": 3},
+    "no sizes of batches": {"/batch": {}},
+    "batches that grow": {"/batch/schedule": [{"first_step": n, "sequences": 4 * n} for n in (1, 2)]},
+    "passes that end": {"/passes": {"sequences": 40, "end": "short_batch"}},
+    "ranks that take turns": {"/ranks/take": "strided"},
+    "micro steps before ranks": {"/ranks/layout": "micro_major"},
+    "sequences that are left out": {"/planned_skips": [{"before_step": 6, "sequences": 4}]},
+    "targets that are all": {"/targets": "all"},
+    "another divisor": {"/loss_divisor": "other"},
+    "norms of ranks": {"/norm_is_global": False},
+    "rates of ranks": {"/rate_is_global": False},
+    "no evaluation at the end": {"/evaluations/at_end": False},
+    "no evaluation": {"/evaluations": None},
+    "no checkpoint at the start": {"/checkpoints/at_start": False},
+    "checkpoints at the end alone": {"/checkpoints/every_steps": None},
+    "a sampled evaluation": {
+        f"/evaluation_sets/0/{name}": None for name in ("first_sequence_id", "end_sequence_id", "stride")
+    },
+    "an order that is not declared": {"/order": {"kind": "undeclared", "why": "so", "may_repeat": "anything"}},
+    "an order of another version": {"/order/version": "2"},
+    "an order that repeats nothing": {"/order/may_repeat": "nothing"},
+    "windows": {"/unit": "window", "/order/name": "another"},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_PLANS)
+def test_a_plan_that_this_trainer_does_not_make_is_one_line(
+    trained: Trained, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    """It holds, and somebody else may keep it: here every step would be another than what it promises."""
+
+    def edit(event: events.Event) -> events.Event:
+        if not isinstance(event, events.ContractDeclared) or event.contract_role != "sampling_plan":
+            return event
+        plan = changed(decode_document("sampling_plan", event.document), OTHER_PLANS[name])
+        text = encode_document(plan)
+        return msgspec.structs.replace(event, document=text, sha256=sha256(text.encode()))
+
+    code, line = resumed(trained.forged(tmp_path, edit), capfd)
+    command = f"psion-ledger audit r --ledger {tmp_path / 'ledger'}"
+    assert (code, line) == (3, f"run r: its plan is none that this trainer makes; `{command}` shows what is wrong")
 
 
 def test_weights_that_are_none_are_one_line(

@@ -93,22 +93,38 @@ def test_batches_hold_what_was_consumed(runs: Runs) -> None:
         families = [family for family, _ in drawn]
         expected.append(
             (
-                *(step, 0, positions.start, positions.stop, ids),
+                *(step, 0, positions.start, 1, 4, ids, []),
                 [
                     {"source_family_id": family, "tokens": 16 * families.count(family)}
                     for family in sorted(set(families))
                 ],
                 64,
+                60,
                 hashlib.sha256(training.shards.rows(ids).tobytes()).digest(),
             )
         )
-    columns = "step, micro_step, first_position, end_position, sequence_ids, family_tokens, tokens, token_sha256"
+    columns = (
+        "step, micro_step, first_position, stride, sequences, sequence_ids, sequence_sha256s, family_tokens, tokens, "
+        "target_tokens, token_sha256"
+    )
     assert rows(runs, "r", f"select {columns} from batch_replayed order by seq") == expected
+
+
+def test_a_step_is_the_mean_of_what_it_sums(runs: Runs) -> None:
+    """In a world of one the rank's sum over the divisor; every step updates, at the rate of its number."""
+    uninterrupted(runs, "r")
+    columns = "step, loss_sum_nats, loss_divisor, loss_nats, learning_rate, updated, trainer_step"
+    found = rows(runs, "r", f"select {columns} from step_completed order by step")
+    assert [
+        (step, loss_sum, 60.0, loss_sum / 60, learning_rate(step, runs.settings, 6), True, None)
+        for step, loss_sum, *_ in found
+    ] == found
+    assert [row[0] for row in found] == list(range(1, 7))
 
 
 def test_micro_steps_divide_the_same_batch(runs: Runs) -> None:
     """Two micro steps consume what one would, and learn the same up to rounding."""
-    losses = "select loss_nats, loss_divisor_tokens from step_completed order by step"
+    losses = "select loss_nats, loss_divisor, target_tokens from step_completed order by step"
     uninterrupted(runs, "one")
     halves = Runs(runs.ledger.parent, replace(runs.settings, micro_steps=2))
     uninterrupted(halves, "two")
@@ -116,7 +132,7 @@ def test_micro_steps_divide_the_same_batch(runs: Runs) -> None:
     ids = f"select step, {drawn} from batch_replayed group by step order by step"
     assert rows(runs, "one", ids) == rows(halves, "two", ids)
     for one, two in zip(rows(runs, "one", losses), rows(halves, "two", losses), strict=True):
-        assert two == (pytest.approx(one[0], rel=1e-4), one[1])
+        assert two == (pytest.approx(one[0], rel=1e-4), 60, 60)
 
 
 def test_evaluation_comes_before_its_checkpoint(runs: Runs) -> None:
@@ -148,10 +164,10 @@ def test_the_promoted_digest_is_read_back(runs: Runs) -> None:
         last = train(training, None, never)
         assert last is not None
         promote(training, last)
-    promoted = "select checkpoint_id, label, weights_sha256 from checkpoint_promoted"
+    promoted = "select checkpoint_id, label, object_sha256, criterion from checkpoint_promoted"
     file = training.artifacts / "checkpoints" / last / "model.safetensors"
     assert rows(runs, "r", promoted) == [
-        ("a0001-s000006", "smoke-pretrain-final", hashlib.sha256(file.read_bytes()).digest())
+        ("a0001-s000006", "smoke-pretrain-final", hashlib.sha256(file.read_bytes()).digest(), "last")
     ]
     assert emit.reopen(runs.ledger, "r")[1].promoted
 

@@ -8,15 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psion_ledger.contracts import Contracts, check_contracts, decode_document
+from psion_ledger.contracts import Contracts, decode_document
+from psion_ledger.contracts.steps import cells, positions_of
+from psion_ledger.orders import check_contracts
 from tests.trainer.tiny import settings, write_corpus
 from trainer import beginning
 from trainer.config import ANCHORS, BadInput, Settings
+from trainer.order import micro_batch_positions
 from trainer.promises import largest_remainder
 
 
-def prepare(chosen: Settings, run_id: str, artifacts: Path) -> tuple[dict[str, str], bytes]:
-    return beginning.prepare(chosen, beginning.read_text(chosen), run_id, artifacts)
+def prepare(
+    chosen: Settings, run_id: str, artifacts: Path, world_size: int = 1
+) -> tuple[dict[str, str], list[tuple[bytes, int]]]:
+    return beginning.prepare(chosen, beginning.read_text(chosen), run_id, artifacts, world_size)
 
 
 def bound(documents: dict[str, str]) -> Contracts:
@@ -70,14 +75,44 @@ def test_other_text_is_another_dataset(tmp_path: Path) -> None:
     assert len(identities) == 2
 
 
-def test_evaluation_sets_begin_each_range(tmp_path: Path) -> None:
-    """At most four sequences of each family of each split, the first ones; train's is called a probe."""
+def test_evaluation_sets_are_spread_over_each_range(tmp_path: Path) -> None:
+    """Four sequences of each family of each split, as far apart as they go, with as much before as behind them;
+    train's is called a probe."""
     documents, _ = prepare(settings(write_corpus(tmp_path / "text")), "r", tmp_path / "r")
     plan = bound(documents).sampling_plan
-    assert [(s.evaluation_set, s.first_sequence_id, s.sequences) for s in plan.evaluation_sets] == [
-        ("train_probe" if f.split_name == "train" else f.split_name, f.first_sequence_id, min(4, f.sequences))
-        for f in plan.families
-    ]
+    for declared, family in zip(plan.evaluation_sets, plan.families, strict=True):
+        assert declared.evaluation_set == ("train_probe" if family.split_name == "train" else family.split_name)
+        assert (declared.split_name, declared.source_family_id) == (family.split_name, family.source_family_id)
+        first, end, stride = declared.first_sequence_id, declared.end_sequence_id, declared.stride
+        assert first is not None
+        assert end is not None
+        assert stride is not None
+        before, behind = first - family.first_sequence_id, family.end_sequence_id - end
+        assert (declared.sequences, stride) == (4, family.sequences // 4)
+        assert before in (behind, behind - 1)
+        assert 0 <= before < stride
+        assert len(range(first, end, stride)) == 4
+
+
+@pytest.mark.parametrize(("world_size", "micro_steps", "micro_batch"), [(1, 1, 4), (1, 2, 2), (2, 1, 2), (2, 2, 1)])
+def test_the_plan_deals_a_step_as_training_takes_it(
+    tmp_path: Path, world_size: int, micro_steps: int, micro_batch: int
+) -> None:
+    """By rank and then micro step: what each takes is what the plan's rule gives it."""
+    chosen = replace(settings(write_corpus(tmp_path / "text")), micro_steps=micro_steps)
+    documents, _ = prepare(chosen, "r", tmp_path / "r", world_size)
+    plan = bound(documents).sampling_plan
+    assert plan.batch.micro_batch_sequences == micro_batch
+    for step in (1, 6):
+        assert [
+            (rank, micro_step, micro_batch_positions(
+                step, global_batch=4, world_size=world_size, micro_steps=micro_steps, rank=rank, micro_step=micro_step
+            ))
+            for rank in range(world_size)
+            for micro_step in range(micro_steps)
+        ] == [
+            (cell.rank, cell.micro_step, cell.positions) for cell in cells(plan, positions_of(plan, step), world_size)
+        ]  # fmt: skip
 
 
 def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.tiny import write_corpus
+from trainer import tokenizer as tokenizers
 from trainer.config import BadInput, Damaged
 from trainer.corpus import load_documents
 from trainer.document import Document
@@ -70,14 +72,15 @@ def test_packing_joins_documents_in_order_and_counts_the_tail(documents: list[Do
 
 
 def test_the_parts_of_a_sequence_are_its_documents(documents: list[Document]) -> None:
-    """The parts fill each sequence; a document's parts over all sequences are its tokens but for the tail."""
+    """The parts fill each sequence; a document's, over all sequences, follow one another to its end or to the tail."""
     tokenizer = train_tokenizer(documents, 300)
     for group in pack(documents, tokenizer, CONTEXT):
         assert [sum(tokens for *_, tokens in parts) for parts in group.parts] == [CONTEXT] * len(group.parts)
         counted: dict[str, int] = {}
         for parts in group.parts:
-            for _, document_id, tokens in parts:
-                counted[document_id] = counted.get(document_id, 0) + tokens
+            for _, document_id, first, tokens in parts:
+                assert first == counted.get(document_id, 0)
+                counted[document_id] = first + tokens
         members = [d for d in documents if d.document_id in counted and d.split == group.split]
         lengths = {d.document_id: len(tokenizer.encode(d.text).ids) + 1 for d in members}
         missing = {name: lengths[name] - counted[name] for name in counted if lengths[name] != counted[name]}
@@ -99,7 +102,7 @@ def test_what_is_measured_is_never_what_is_trained_on() -> None:
     )
     held_out = groups[0]
     assert (len(held_out.parts), held_out.repeats) == (1, 1)
-    assert held_out.parts[0] == [("held_out_x/s", "001", CONTEXT)]
+    assert held_out.parts[0] == [("held_out_x/s", "001", 0, CONTEXT)]
     assert held_out.digests == [hashlib.sha256(held_out.rows[0].astype("<u4").tobytes()).digest()]
 
 
@@ -147,12 +150,22 @@ def test_wide_vocabularies_take_four_bytes() -> None:
     assert [token_dtype(vocab).str for vocab in (2**16, 2**16 + 1)] == ["<u2", "<u4"]
 
 
+def index_rows(files: list[tuple[bytes, int]]) -> list[dict[str, Any]]:
+    """The rows of an index, file by file; each has as many as it is said to have."""
+    found = []
+    for data, rows in files:
+        read = pq.read_table(io.BytesIO(data)).to_pylist()
+        assert len(read) == rows
+        found += read
+    return found
+
+
 def test_the_index_says_what_each_sequence_is(documents: list[Document]) -> None:
     """One row a sequence, in id order, with the digest of its tokens; the same bytes every time."""
     packed = pack(documents, train_tokenizer(documents, 300), CONTEXT)
-    data = sequence_index(packed)
-    assert sequence_index(packed) == data
-    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    (file,) = sequence_index(packed)
+    assert sequence_index(packed) == [file]
+    rows = index_rows([file])
     assert [row["sequence_id"] for row in rows] == list(range(len(rows)))
     sequences = [(group, number) for group in packed for number in range(len(group.parts))]
     assert [(row["split_name"], row["source_family_id"], row["tokens"], row["token_sha256"]) for row in rows] == [
@@ -160,5 +173,19 @@ def test_the_index_says_what_each_sequence_is(documents: list[Document]) -> None
         for group, number in sequences
     ]
     assert [
-        [(part["source_id"], part["document_id"], part["tokens"]) for part in row["documents"]] for row in rows
+        [(part["source_id"], part["document_id"], part["first_token"], part["tokens"]) for part in row["documents"]]
+        for row in rows
     ] == [group.parts[number] for group, number in sequences]
+
+
+@pytest.mark.parametrize("rows_a_file", [1, 7, 10_000])
+def test_a_large_index_is_cut_into_files(
+    documents: list[Document], monkeypatch: pytest.MonkeyPatch, rows_a_file: int
+) -> None:
+    """None is larger than it may be, and together they are the whole."""
+    packed = pack(documents, train_tokenizer(documents, 300), CONTEXT)
+    whole = index_rows(sequence_index(packed))
+    monkeypatch.setattr(tokenizers, "INDEX_ROWS_A_PART", rows_a_file)
+    files = sequence_index(packed)
+    assert -(-len(whole) // rows_a_file) == len(files)
+    assert whole == index_rows(files)

@@ -9,7 +9,7 @@ import torch
 from trainer import emit
 from trainer.beginning import prepare, read_text
 from trainer.config import ANCHORS, Settings
-from trainer.environment import World
+from trainer.environment import World, circumstances
 from trainer.loop import Training, build
 
 FAMILIES = ("prose", "code")
@@ -51,19 +51,19 @@ class Runs:
     def begin(self, run_id: str) -> Training:
         """Attempt 1, with everything declared; close its recorder."""
         artifacts = self.artifacts / run_id
-        documents, index = prepare(self.settings, read_text(self.settings), run_id, artifacts)
+        documents, index = prepare(self.settings, read_text(self.settings), run_id, artifacts, LONE.size)
         run = emit.create(self.ledger, run_id)
         recorder = emit.Recorder(run, emit.claim_attempt(run), 0, [], "raise")
-        recorder.run_started(self.settings, LONE, [])
+        recorder.run_started(self.settings, f"trainer --resume {run_id}")
         recorder.declare(emit.Past(), documents, index)
-        recorder.attempt_started(1, self.settings.micro_steps, None)
+        recorder.attempt_started(LONE.size, circumstances(LONE, self.settings.threads), None)
         return build(documents, self.settings, LONE, recorder, artifacts)
 
     def resume(self, run_id: str) -> tuple[Training, emit.Past]:
         """The next attempt of a run whose recorder is closed."""
         run, past = emit.reopen(self.ledger, run_id)
         assert past.settings is not None
-        settings = Settings.from_pairs(past.settings)
+        settings = Settings.from_pairs(past.settings, emit.promises_of(run, past, LONE.size).settings)
         recorder = emit.Recorder(run, emit.claim_attempt(run), 0, past.previous, "raise")
-        recorder.attempt_started(1, settings.micro_steps, past.checkpoint)
+        recorder.attempt_started(LONE.size, circumstances(LONE, settings.threads), past.checkpoint)
         return build(past.documents, settings, LONE, recorder, self.artifacts / run_id), past

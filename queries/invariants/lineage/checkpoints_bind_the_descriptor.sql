@@ -3,7 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promised_checkpoints
--- applies: declared_models
+-- applies: layouts_at_stake
 select n.checkpoint_id as subject, c.seq as event_seq, c.stream,
   'layout ' || coalesce(d.tensor_layout_digest, 'null') as expected,
   coalesce('layout ' || lower(hex(c.tensor_layout_digest)), 'never written') as actual

@@ -3,7 +3,7 @@
 -- family: lineage
 -- level: accounted
 -- over: promised_checkpoints
--- applies: batch_schedule
+-- applies: cursors_at_stake
 select n.checkpoint_id as subject, c.seq as event_seq, c.stream,
   'position ' || coalesce(cast(case when c.step = 0 then 0 else p.first_position::hugeint + p.sequences end as varchar),
     'null') as expected,

@@ -3,7 +3,7 @@
 -- family: replay
 -- level: accounted
 -- over: promised_positions
--- applies: indexed_plans
+-- applies: named_plans
 select subject, event_seq, stream, expected, actual
 from (
   select 'sequence ' || u.sequence_id as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream,

@@ -1,0 +1,5 @@
+-- name: layouts_at_stake
+-- about: Checkpoints that are promised, or that the run speaks of, where a model is promised too.
+select 'promised' as why from promised_saves where exists (select * from declared_models)
+union all
+select checkpoint_id from promised_checkpoints where exists (select * from declared_models)
