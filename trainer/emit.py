@@ -4,13 +4,14 @@ Nothing here decides what training does. A fact is recorded where it happens, in
 """
 
 import hashlib
+import json
 import os
 import shlex
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,11 +27,12 @@ from psion_ledger.receipts.verify import record_receipt
 from psion_ledger.record import read
 from trainer import environment
 from trainer.checkpoint import Recorded, Written
-from trainer.config import Settings
+from trainer.config import ANCHORS, Settings
 from trainer.evaluate import Measured
-from trainer.order import ORDER_NAME
+from trainer.promises import sampling_plan
 from trainer.sizes import ModelSize
 from trainer.talk import phase
+from trainer.tokenizer import promised_shards
 
 __all__ = [
     "LedgerError",
@@ -169,26 +171,25 @@ def promises_of(run: Path, past: "Past", world_size: int) -> Promised:
         raise CannotDecide(f"run {run.name}: it promises no stage of a compact decoder; {_to_see(run)}")
     if any(len(family.shard_ids) != 1 for family in plan.families):
         raise CannotDecide(f"run {run.name}: this trainer writes one shard a family; {_to_see(run)}")
+    settings = _settings_of(plan, world_size)
+    if settings is None or plan != _made_here(settings, documents, past.world_size or world_size):
+        raise CannotDecide(f"run {run.name}: its plan is none that this trainer makes; {_to_see(run)}")
+    settings |= {
+        "anchor": descriptor.size_anchor,
+        "label_smoothing_bps": config.objective_config.label_smoothing_bps,
+        "threads": past.threads or environment.default_threads(),
+    }
+    return Promised(settings=settings, size=_size_of(descriptor))
+
+
+def _settings_of(plan: contracts.SamplingPlan, world_size: int) -> dict[str, Any] | None:
+    """The settings that a plan says; null for one that says none of them."""
     schedule, micro, saves, evaluations = (
         plan.batch.schedule, plan.batch.micro_batch_sequences, plan.checkpoints, plan.evaluations
     )  # fmt: skip
-    if (
-        plan.order.name != ORDER_NAME
-        or plan.order.seed is None
-        or schedule is None
-        or len(schedule) != 1
-        or micro is None
-        or plan.sequence_tokens is None
-        or saves is None
-        or saves.every_steps is None
-        or evaluations is None
-        or evaluations.every_steps is None
-        or plan.passes.end != "spans"
-        or (plan.ranks.layout, plan.ranks.take) != ("rank_major", "contiguous")
-    ):
-        raise CannotDecide(f"run {run.name}: its plan is none that this trainer makes; {_to_see(run)}")
+    if not schedule or micro is None or saves is None or evaluations is None:
+        return None
     settings = {
-        "anchor": descriptor.size_anchor,
         "context": plan.sequence_tokens,
         "batch": schedule[0].sequences,
         "micro_steps": max(1, schedule[0].sequences // (micro * world_size)),
@@ -196,11 +197,16 @@ def promises_of(run: Path, past: "Past", world_size: int) -> Promised:
         "checkpoint_every_steps": saves.every_steps,
         "evaluate_every_steps": evaluations.every_steps,
         "evaluation_sequences": max((row.sequences for row in plan.evaluation_sets), default=1),
-        "label_smoothing_bps": config.objective_config.label_smoothing_bps,
         "seed": plan.order.seed,
-        "threads": past.threads or environment.default_threads(),
     }
-    return Promised(settings=settings, size=_size_of(descriptor))
+    return None if None in settings.values() else settings
+
+
+def _made_here(settings: dict[str, Any], documents: dict[str, str], world_size: int) -> contracts.SamplingPlan:
+    """The plan that this trainer makes from these settings over the shards that the documents name."""
+    plan, manifest = (json.loads(documents[role]) for role in ("sampling_plan", "tokenized_corpus"))
+    made = sampling_plan(replace(ANCHORS["smoke"], **settings), manifest, promised_shards(plan, manifest), world_size)
+    return contracts.decode_document("sampling_plan", digest.canonical_json(made))
 
 
 def _to_see(run: Path) -> str:
