@@ -119,7 +119,7 @@ _CHECKS: dict[str, Checked] = {
     "receipts_rederive": "receipts",
     LAW: "order",
     "replay_here_agrees": "order_and_content",
-    "promoted_files_hold_their_digests": "checkpoint_files",
+    "checkpoint_files_hold_their_digests": "checkpoint_files",
 }
 
 
@@ -249,6 +249,6 @@ def _outside(run: Run, judged: Judged, commands: Commands) -> Iterator[Point]:
 
 
 _OUTSIDE: dict[str, Open] = {
-    "promoted_files_hold_their_digests": "checkpoint_files",
+    "checkpoint_files_hold_their_digests": "checkpoint_files",
     "columns_give_their_links": "events_encoded_again",
 }

@@ -163,28 +163,30 @@ def stage_refusals(run: Run, sources: Sources) -> pa.Table:
     return _table(_REFUSALS, rows)
 
 
-def promoted_files(run: Run, sources: Sources) -> pa.Table | NotAtHand:
-    """The files of the promoted checkpoint, hashed as opaque bytes; why not, when their folder is not at hand."""
-    run.relate(["promoted_checkpoint"])
-    row = run.first("select files, promoted_stream, promoted_seq from promoted_checkpoint")
-    if row is None:
+def checkpoint_files(run: Run, sources: Sources) -> pa.Table | NotAtHand:
+    """The files of the kept checkpoints that are at hand, hashed as opaque bytes; why not, when none is. The promoted
+    one is looked for whenever another is there."""
+    run.relate(["kept_files"])
+    kept = run.con.sql("select checkpoint_id, path, bytes, sha256, stream, seq, promoted from kept_files").fetchall()
+    if not kept:
         return _FILES.empty_table()
-    written, stream, seq = row
     folder = sources.artifacts / run.run_id
     flag = None if sources.artifacts_given else "--artifacts DIR"
-    absent = NotAtHand(code="not_at_hand", reason=f"the promoted checkpoint's files are not below {folder}", flag=flag)
+    absent = NotAtHand(code="not_at_hand", reason=f"no checkpoint's files are below {folder}", flag=flag)
     if not folder.is_dir():
         return absent
-    rows = [
-        {
-            "path": file["path"], "stream": stream, "event_seq": seq, "sha256_expected": file["sha256"].hex(),
-            "sha256_actual": files.measure(folder, file["path"], file["bytes"], CHECKPOINT_BYTES_MAX)[1],
-        }
-        for file in written
-    ]  # fmt: skip
-    if all(row["sha256_actual"] is None for row in rows):
+    found: dict[str, list[dict[str, Any]]] = {}
+    wanted = {row[0] for row in kept if row[-1]}
+    for checkpoint, path, size, sha256, stream, seq, _ in kept:
+        row = {
+            "path": path, "stream": stream, "event_seq": seq, "sha256_expected": sha256.hex(),
+            "sha256_actual": files.measure(folder, path, size, CHECKPOINT_BYTES_MAX)[1],
+        }  # fmt: skip
+        found.setdefault(checkpoint, []).append(row)
+    there = {name for name, rows in found.items() if any(row["sha256_actual"] is not None for row in rows)}
+    if not there:
         return absent
-    return _table(_FILES, rows)
+    return _table(_FILES, [row for name in there | wanted for row in found[name]])
 
 
 def order_here(run: Run, sources: Sources) -> pa.Table | NotAtHand:
@@ -239,7 +241,7 @@ RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | NotAtHand]] = {
     "contract_checks": contract_checks,
     "receipt_checks": receipt_checks,
     "stage_refusals": stage_refusals,
-    "promoted_files": promoted_files,
+    "checkpoint_files": checkpoint_files,
     "derived_order": order_here,
     "replay_here": replay_here,
     "kept_heads": kept_heads,
@@ -247,6 +249,6 @@ RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | NotAtHand]] = {
 }
 SCHEMAS = {
     "derived_digests": _DIGESTS, "contract_checks": _CHECKS, "receipt_checks": _FOUND, "stage_refusals": _REFUSALS,
-    "promoted_files": _FILES, "derived_order": ORDER_SCHEMA, "replay_here": REPLAYED_SCHEMA,
+    "checkpoint_files": _FILES, "derived_order": ORDER_SCHEMA, "replay_here": REPLAYED_SCHEMA,
     "kept_heads": _KEPT, "reread_entries": _REREAD,
 }  # fmt: skip

@@ -75,7 +75,7 @@ PROMISES = (
             "checkpoints_share_the_family", "checkpoints_bind_the_descriptor",
             "checkpoints_stand_at_their_cursor", "attempts_resume_from_written_checkpoints",
             "promotion_names_a_written_checkpoint",
-            "promotion_rests_on_its_evaluation", "promoted_files_hold_their_digests",
+            "promotion_rests_on_its_evaluation", "checkpoint_files_hold_their_digests", "updates_change_the_weights",
         ),
     ),
     Promise(

@@ -35,7 +35,7 @@ def test_the_recorded_run_passes_at_replayed() -> None:
     assert (found.verdict, found.level) == ("PASS", "replayed")
     skipped = [law.name for law in found.laws if law.status == "skipped"]
     assert skipped == [
-        "columns_give_their_links", "history_continues_the_kept_head", "promoted_files_hold_their_digests"
+        "columns_give_their_links", "history_continues_the_kept_head", "checkpoint_files_hold_their_digests"
     ]  # fmt: skip
 
 

@@ -24,6 +24,8 @@ WHOLE_LEAST = {
     "batch": 1, "checkpoint_every_steps": 1, "context": 2, "evaluate_every_steps": 1, "evaluation_sequences": 1,
     "label_smoothing_bps": 0, "micro_steps": 1, "seed": 0, "steps": 1, "threads": 1, "vocab": 257, "warmup_steps": 1,
 }  # fmt: skip
+# And their largest ones, where that is less than for all: OpenMP ends the process for lack of memory beyond.
+_WHOLE_MOST = {"threads": 1024}
 # Real ones, which are at least 0: those that have an upper end.
 _REAL_BELOW = {"beta1": 1.0, "beta2": 1.0}
 
@@ -111,8 +113,9 @@ class Settings:
         if self.anchor not in ANCHORS:
             return f"there is no anchor {self.anchor[:_CHARACTERS_SHOWN]!r}"
         for name, value in asdict(self).items():
-            if name in WHOLE_LEAST and not WHOLE_LEAST[name] <= value <= WHOLE_MOST:
-                return f"{name} is {value}, which is not from {WHOLE_LEAST[name]} to {WHOLE_MOST}"
+            most = _WHOLE_MOST.get(name, WHOLE_MOST)
+            if name in WHOLE_LEAST and not WHOLE_LEAST[name] <= value <= most:
+                return f"{name} is {value}, which is not from {WHOLE_LEAST[name]} to {most}"
             if isinstance(value, float) and not (math.isfinite(value) and 0 <= value < _REAL_BELOW.get(name, math.inf)):
                 return f"{name} is {value}"
         if not self.corpus.strip() or not self.corpus.isprintable():

@@ -12,6 +12,7 @@ from psion_ledger.events import Count, Ordinal
 
 SCHEMA_VERSION = "psion_ledger.tensor_layout.v1"
 ROLE = "model_descriptor"
+AXES_MAX = 32
 
 
 class LayoutTensor(Part, frozen=True, kw_only=True):
@@ -60,5 +61,11 @@ def _tensor_rules(layout: TensorLayout) -> Findings:
     yield from unique(at, names)
     if names != sorted(names) or not names:
         yield ContractFinding("TensorLayoutMismatch", at, "tensors sorted by name, one at least", str(len(names)))
+    if deep := [index for index, tensor in enumerate(layout.tensors) if len(tensor.shape) > AXES_MAX]:
+        # Their elements would be a number that nobody can print.
+        for index in deep:
+            axes = str(len(layout.tensors[index].shape))
+            yield ContractFinding("InvalidCount", f"{at}/{index}/shape", f"at most {AXES_MAX} axes", axes)
+        return
     total = sum(math.prod(tensor.shape) for tensor in layout.tensors)
     yield from equal(f"{ROLE}#/parameters", total, layout.parameters, "CountMismatch")

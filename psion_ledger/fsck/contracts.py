@@ -10,18 +10,20 @@ from psion_ledger.fsck.journals import Declared, Scanned, declared
 from psion_ledger.log import contract_files, files, manifest
 
 _KIND = "contract_declared"
+_NAMED = contract_files.PATH
 
 
 def check(folder: Path, known: manifest.Manifest, scanned: list[Scanned]) -> Iterator[Finding]:
     """Each file of a contract under its name, which has the first digits of its digest, and each that was declared."""
+    promises = [*_sealed(folder, known), *(contract for journal in scanned for contract in journal.contracts)]
+    sizes = {contract.path: contract.bytes for contract in promises}
     names = [path.relative_to(folder).as_posix() for path in sorted((folder / contract_files.FOLDER).glob("*"))]
-    measured = {name: files.measure(folder, name) for name in names if contract_files.PATH.fullmatch(name)}
+    measured = {name: files.measure(folder, name, sizes.get(name)) for name in names if _NAMED.fullmatch(name)}
     for name, (_, digest) in measured.items():
         if not _is_named_after(name, digest):
             detail = f"its name is not that of its digest: found {digest or 'no regular file'}"
             yield Finding(code="index_changed", file=name, detail=detail)
-    unsealed = [contract for journal in scanned for contract in journal.contracts]
-    for contract in [*_sealed(folder, known), *unsealed]:
+    for contract in promises:
         finding = partial(
             Finding, file=contract.path, stream=contract.stream, seq_first=contract.seq, seq_last=contract.seq
         )
@@ -34,7 +36,7 @@ def check(folder: Path, known: manifest.Manifest, scanned: list[Scanned]) -> Ite
 
 
 def _is_named_after(name: str, sha256: str | None) -> bool:
-    match = contract_files.PATH.fullmatch(name)
+    match = _NAMED.fullmatch(name)
     return match is not None and sha256 is not None and sha256.startswith(match[2])
 
 

@@ -217,6 +217,8 @@ def _checkpoint(row: Row, depth: int) -> list[Text]:
         notes.append(f"promoted as {plain(brief(row['label']))} ", style="bold green")
     if not row["effective"]:
         notes.append("superseded ", style="dim")
+    if row["same_weights_as"] is not None:
+        notes.append(f"same weights as {plain(brief(row['same_weights_as']))} ", style="bold yellow")
     if row["removed"] is not None:
         notes.append(f"removed: {plain(brief(row['removed']))}", style="dim")
     parent = row["parent_checkpoint_id"]

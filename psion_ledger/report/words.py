@@ -44,7 +44,7 @@ CHECKED: dict[Checked, Callable[[Values], str]] = {
     "order_and_content": lambda v: (
         f"Order and content: {v['examined']:,} batches derived again from the contracts and the corpus, equal."
     ),
-    "checkpoint_files": lambda v: f"The promoted checkpoint: {v['examined']:,} files have the recorded digests.",
+    "checkpoint_files": lambda v: f"The checkpoints at hand: {v['examined']:,} files have the recorded digests.",
     "head": lambda v: f"The history continues the kept head of {v['entries']:,} entries.",
 }
 OPEN: dict[Open, Callable[[Values], str]] = {
@@ -68,7 +68,7 @@ OPEN: dict[Open, Callable[[Values], str]] = {
     ),
     "order": lambda v: f"The order of the batches{_because(v)}.",
     "order_and_content": lambda v: f"The content of the batches{_because(v)}.",
-    "checkpoint_files": lambda v: f"The promoted checkpoint's files{_because(v)}.",
+    "checkpoint_files": lambda v: f"The checkpoints' files{_because(v)}.",
     "events_encoded_again": lambda v: "That the sealed columns are the very events that were chained.",
     "not_promised": lambda v: f"Not promised, and so not asked for: {', '.join(PROMISES[what] for what in v['what'])}.",
     "losses": lambda v: "Losses, gradient norms and weights: they are the run's word until steps are executed again.",

@@ -8,7 +8,7 @@ from psion_ledger.contracts.finding import ContractFinding
 from psion_ledger.contracts.stage_config import rules as config_rules
 from psion_ledger.errors import ContractRefused
 from psion_ledger.orders import check_contracts, require_bound
-from tests.documents import changed, config_for, small_contracts
+from tests.documents import changed, config_for, small_contracts, small_corpus, small_descriptor, small_policy
 
 F = ContractFinding
 CONFIG = "stage_config#"
@@ -19,8 +19,10 @@ PLAN = "sampling_plan#"
 BLANK = "text that is not white space"
 
 SMALL = small_contracts()
-DESCRIPTOR_DIGEST = SMALL.stage_config.model_descriptor_digest
-BINDING_DIGEST = tokenizer_binding_digest(SMALL.model_descriptor.tokenizer_binding)
+DESCRIPTOR, CORPUS, SAMPLING = small_descriptor(), small_corpus(), small_policy()
+STAGE = config_for(DESCRIPTOR, CORPUS, SAMPLING)
+DESCRIPTOR_DIGEST = STAGE.model_descriptor_digest
+BINDING_DIGEST = tokenizer_binding_digest(DESCRIPTOR.tokenizer_binding)
 
 
 def with_changes(role: str, changes: dict[str, object]) -> Contracts:
@@ -297,8 +299,8 @@ def test_findings_of_the_config_come_in_the_originals_order() -> None:
 
 def test_corpus_and_policy_that_disagree_are_each_held_against_the_config() -> None:
     """Against the corpus first, then against the policy."""
-    policy = changed(SMALL.sampling_policy, {"/dataset_identity": "third@1"})
-    config = changed(SMALL.stage_config, {"/dataset_identity": "other@1"})
+    policy = changed(SAMPLING, {"/dataset_identity": "third@1"})
+    config = changed(STAGE, {"/dataset_identity": "other@1"})
     expected = [
         F("FieldMismatch", f"{CONFIG}/dataset_identity", "small-corpus@1", "other@1"),
         F("FieldMismatch", f"{CONFIG}/dataset_identity", "third@1", "other@1"),
@@ -308,8 +310,8 @@ def test_corpus_and_policy_that_disagree_are_each_held_against_the_config() -> N
 
 def test_the_config_alone_is_held_to_its_own_rules() -> None:
     """Header and label smoothing need no other document."""
-    assert config_rules(SMALL.stage_config) == []
-    broken = changed(SMALL.stage_config, {"/run_id": "", "/objective_config/label_smoothing_bps": 10_001})
+    assert config_rules(STAGE) == []
+    broken = changed(STAGE, {"/run_id": "", "/objective_config/label_smoothing_bps": 10_001})
     expected = [
         F("MissingField", f"{CONFIG}/run_id", BLANK, ""),
         F("InvalidBpsValue", f"{OBJECTIVE}/label_smoothing_bps", "0 to 10000", "10001"),
@@ -320,11 +322,11 @@ def test_the_config_alone_is_held_to_its_own_rules() -> None:
 def test_tokenizer_digests_bind_model_and_corpus() -> None:
     """A model bound to another tokenizer is found, even when the config was resealed over it."""
     descriptor = changed(
-        SMALL.model_descriptor,
+        DESCRIPTOR,
         {"/tokenizer_binding/tokenizer_digest": "d", "/tokenizer_binding/special_tokens_digest": "s"},
     )
-    config = config_for(descriptor, SMALL.tokenized_corpus, SMALL.sampling_policy)
-    tokenizer = SMALL.tokenized_corpus.tokenizer
+    config = config_for(descriptor, CORPUS, SAMPLING)
+    tokenizer = CORPUS.tokenizer
     expected = [
         F("FieldMismatch", f"{BINDING}/tokenizer_digest", tokenizer.tokenizer_digest, "d"),
         F("FieldMismatch", f"{BINDING}/special_tokens_digest", str(tokenizer.special_tokens_digest), "s"),
@@ -334,7 +336,6 @@ def test_tokenizer_digests_bind_model_and_corpus() -> None:
 
 def test_token_ids_must_fit_their_width() -> None:
     """A vocabulary of 65,536 fits 16 bits; one id more does not."""
-    small = small_contracts()
     for vocabulary, expected in (
         (65_536, []),
         (
@@ -342,7 +343,7 @@ def test_token_ids_must_fit_their_width() -> None:
             [F("TokenWidthMismatch", "sampling_plan#/token_dtype", "uint32, for 65537 token ids", "uint16")],
         ),
     ):
-        binding = changed(small.model_descriptor.tokenizer_binding, {"/vocab_size": vocabulary})
+        binding = changed(DESCRIPTOR.tokenizer_binding, {"/vocab_size": vocabulary})
         descriptor = describe(
             "smoke",
             model_id="small-decoder",
@@ -351,12 +352,12 @@ def test_token_ids_must_fit_their_width() -> None:
             max_context=32,
             tokenizer_binding=binding,
         )
-        corpus = changed(small.tokenized_corpus, {"/tokenizer/vocab_size": vocabulary})
+        corpus = changed(CORPUS, {"/tokenizer/vocab_size": vocabulary})
         contracts = msgspec.structs.replace(
-            small,
+            SMALL,
             model_descriptor=descriptor,
             tokenized_corpus=corpus,
-            stage_config=config_for(descriptor, corpus, small.sampling_policy),
+            stage_config=config_for(descriptor, corpus, SAMPLING),
         )
         assert expected == check_contracts(contracts)
 

@@ -13,7 +13,7 @@ from psion_ledger.contracts import DOCUMENTS, DocumentRole, decode_document, enc
 from psion_ledger.contracts.codec import decode_struct
 from psion_ledger.errors import ContractRefused
 from psion_ledger.receipts import documents as receipts
-from tests.documents import small_contracts
+from tests.documents import config_for, small_contracts, small_corpus, small_descriptor, small_policy
 
 ROLES: tuple[DocumentRole, ...] = get_args(DocumentRole)
 
@@ -76,7 +76,7 @@ def test_a_receipt_that_was_encoded_decodes_to_itself(receipt: msgspec.Struct) -
 def test_the_text_is_indented_raw_and_without_absent_optionals() -> None:
     """Two spaces, declaration order, a newline at the end, non-ASCII as it is, no null."""
     binding = msgspec.structs.replace(
-        small_contracts().model_descriptor.tokenizer_binding,
+        small_descriptor().tokenizer_binding,
         tokenizer_id="größe 🙂",
         tokenizer_digest="d",
         special_tokens_digest=None,
@@ -92,8 +92,8 @@ def test_the_text_is_indented_raw_and_without_absent_optionals() -> None:
     assert expected == encode_document(binding)
 
 
-CONFIG = json.loads(encode_document(small_contracts().stage_config))
-CORPUS = json.loads(encode_document(small_contracts().tokenized_corpus))
+CONFIG = json.loads(encode_document(config_for(small_descriptor(), small_corpus(), small_policy())))
+CORPUS = json.loads(encode_document(small_corpus()))
 OBJECTIVE = CONFIG["objective_config"]
 ASKS = "correct it to what psion.pretrain_stage_config.v1 asks for"
 

@@ -111,14 +111,17 @@ def plan_for(corpus: TokenizedCorpus, sequence_tokens: int) -> SamplingPlan:
     )
 
 
+def corpus() -> TokenizedCorpus:
+    return decode_document("tokenized_corpus", read("psion_tokenized_corpus_manifest_v1.json"))
+
+
 def upstream_contracts() -> Contracts:
-    corpus = decode_document("tokenized_corpus", read("psion_tokenized_corpus_manifest_v1.json"))
     return Contracts(
         stage_config=decode_document("stage_config", read("psion_pretrain_stage_config_v1.json")),
         model_descriptor=decode_document("model_descriptor", read(DESCRIPTORS[0][0])),
-        tokenized_corpus=corpus,
+        tokenized_corpus=corpus(),
         sampling_policy=decode_document("sampling_policy", read("psion_sampling_policy_manifest_v1.json")),
-        sampling_plan=plan_for(corpus, 3840),
+        sampling_plan=plan_for(corpus(), 3840),
     )
 
 
@@ -149,19 +152,20 @@ def test_a_descriptor_is_rebuilt_from_its_anchor(name: str, digest: str, layout_
 
 def test_the_tokenizer_binding_has_the_originals_digest() -> None:
     """The canonical binding."""
-    binding = upstream_contracts().model_descriptor.tokenizer_binding
+    binding = decode_document("model_descriptor", read(DESCRIPTORS[0][0])).tokenizer_binding
     expected = "92c451001e4cec3481a3480b29d80ecaa1696f9bffe553139d3a2f65da69e321"
     assert expected == tokenizer_binding_digest(binding)
 
 
 def test_the_originals_documents_hold_their_own_rules_and_are_bound() -> None:
     """Corpus, policy and a plan over them, and every check of the config."""
-    contracts = upstream_contracts()
-    assert corpus_rules(contracts.tokenized_corpus) == []
-    assert policy_rules(contracts.sampling_policy) == []
-    assert plan_rules.rules(contracts.sampling_plan) == []
-    given = (contracts.stage_config, contracts.model_descriptor, contracts.tokenized_corpus)
-    assert config_findings(*given, contracts.sampling_policy) == []
+    config = decode_document("stage_config", read("psion_pretrain_stage_config_v1.json"))
+    descriptor = decode_document("model_descriptor", read(DESCRIPTORS[0][0]))
+    policy = decode_document("sampling_policy", read("psion_sampling_policy_manifest_v1.json"))
+    assert corpus_rules(corpus()) == []
+    assert policy_rules(policy) == []
+    assert plan_rules.rules(plan_for(corpus(), 3840)) == []
+    assert config_findings(config, descriptor, corpus(), policy) == []
 
 
 def test_the_originals_splits_differ_in_length_so_no_plan_fits() -> None:
@@ -175,10 +179,9 @@ def test_the_originals_splits_differ_in_length_so_no_plan_fits() -> None:
 
 def test_the_originals_documents_with_even_lengths_are_a_bound_set() -> None:
     """With every split's tokens made 3,840 a sequence, the five hold together."""
-    contracts = upstream_contracts()
     changes: dict[str, object] = {}
-    for index, split in enumerate(contracts.tokenized_corpus.splits):
+    for index, split in enumerate(corpus().splits):
         changes[f"/splits/{index}/token_count"] = split.sequence_count * 3840
         changes[f"/shards/{index}/token_count"] = split.sequence_count * 3840
-    corpus = changed(contracts.tokenized_corpus, changes)
-    assert check_contracts(msgspec.structs.replace(contracts, tokenized_corpus=corpus)) == []
+    even = changed(corpus(), changes)
+    assert check_contracts(msgspec.structs.replace(upstream_contracts(), tokenized_corpus=even)) == []

@@ -128,7 +128,7 @@ def test_a_pipe_among_the_artifacts_is_no_file_of_them(tmp_path: Path) -> None:
     artifacts = ("--artifacts", tmp_path / "runs")
     done = ask("replay", FIXTURE, "--ledger", FIXTURE_LEDGER, *artifacts)
     assert (done.exit_code, f"{shard}: not a regular file" in done.stderr) == (3, True)
-    law = "promoted_files_hold_their_digests"
+    law = "checkpoint_files_hold_their_digests"
     done = ask("audit", FIXTURE, "--ledger", FIXTURE_LEDGER, *artifacts, "-s", law, "--format", "json")
     assert [found["status"] for found in json.loads(done.stdout)["laws"] if found["name"] == law] == ["skipped"]
 

@@ -146,6 +146,13 @@ def test_the_relations_of_a_good_run_are_not_all_empty(
     # And every row of the last one would be a finding.
     absent = {"batch_skipped", "stage_advanced", "checkpoint_removed", "gap_recorded", "undrawn_steps"}
     # It skipped nothing, planned no skip, gave all positions, and its order may repeat.
-    absent |= {"skipped_batches", "skips_before", "planned_skips", "counted_positions", "unrepeated_orders"}
+    absent |= {
+        "skipped_batches",
+        "skips_before",
+        "planned_skips",
+        "counted_positions",
+        "unrepeated_orders",
+        "equal_checkpoints",
+    }
     perhaps = {"checkpoint_loaded", "many_ranks", "stream_pins"}
     assert empty - perhaps == absent

@@ -44,8 +44,8 @@ def test_evidence_that_is_not_at_hand_is_skipped_with_its_reason(good: Path, tmp
     found = audited(good, tmp_path)
     skipped = {law.name: law.skipped for law in found.laws if law.skipped is not None}
     assert skipped == {
-        "promoted_files_hold_their_digests": Skipped(
-            code="not_at_hand", reason=f"the promoted checkpoint's files are not below {tmp_path / RUN_ID}"
+        "checkpoint_files_hold_their_digests": Skipped(
+            code="not_at_hand", reason=f"no checkpoint's files are below {tmp_path / RUN_ID}"
         ),
         "replay_here_agrees": Skipped(
             code="not_at_hand", reason=f"the corpus is not at hand ({tmp_path / RUN_ID / 'corpus'})",

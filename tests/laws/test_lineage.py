@@ -256,9 +256,69 @@ def test_promoted_weights_that_changed_are_found(tmp_path: Path, contracts: Cont
     other = bytes(len(weights(4)))
     weights_file(tmp_path).write_bytes(other)
     path = "checkpoints/a0001-s000004/model.safetensors"
-    assert findings(tmp_path, trained_run(contracts), "promoted_files_hold_their_digests") == [
-        (path, 40, RANK0, sha256(weights(4)).hex(), sha256(other).hex())
+    assert findings(tmp_path, trained_run(contracts), "checkpoint_files_hold_their_digests") == [
+        (path, 39, RANK0, sha256(weights(4)).hex(), sha256(other).hex())
     ]
+
+
+def test_weights_of_another_kept_checkpoint_that_changed_are_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Not the promoted one was replaced, but one that a resume would go on from."""
+    write_artifacts(tmp_path / "artifacts", contracts)
+    path = weights_file(tmp_path).parents[1] / checkpoint_id(1, 2) / "model.safetensors"
+    path.write_bytes(bytes(len(weights(2))))
+    found = findings(tmp_path, trained_run(contracts), "checkpoint_files_hold_their_digests")
+    assert [(row[0], row[1]) for row in found] == [("checkpoints/a0001-s000002/model.safetensors", 27)]
+
+
+@pytest.mark.parametrize("how", ["removed", "not at hand", "overwritten"])
+def test_a_checkpoint_that_is_not_kept_is_not_asked_for(tmp_path: Path, contracts: Contracts, how: str) -> None:
+    """It was removed and said so, it was never copied here, or a later one was written over it."""
+    write_artifacts(tmp_path / "artifacts", contracts)
+    folder = weights_file(tmp_path).parents[1] / checkpoint_id(1, 2)
+    script = trained_run(contracts)
+    if how == "removed":
+        (folder / "model.safetensors").write_bytes(b"of something else")
+        removed = events.CheckpointRemoved(checkpoint_id=checkpoint_id(1, 2), reason="room")
+        script = inserted(script, removed, after=events.CheckpointWritten, nth=2)
+    elif how == "not at hand":
+        (folder / "model.safetensors").unlink()
+    else:
+        path = f"checkpoints/{checkpoint_id(1, 2)}/model.safetensors"
+        (folder / "model.safetensors").write_bytes(weights(4))
+        (last,) = written(contracts, 1, 4, None).files
+        files = [msgspec.structs.replace(last, path=path)]
+        script = edited(script, events.CheckpointWritten, nth=2, files=files)
+    assert status(tmp_path, script, "checkpoint_files_hold_their_digests") == "held"
+
+
+def stuck(contracts: Contracts) -> Script:
+    """A run whose checkpoint of step 4 has the weights of that of step 2."""
+    files = [msgspec.structs.replace(written(contracts, 1, 4, None).files[0], sha256=sha256(weights(2)))]
+    return edited(trained_run(contracts), events.CheckpointWritten, nth=2, files=files)
+
+
+def test_updates_that_leave_the_weights_are_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Two steps updated a float32 model with a rate and a norm above 0, and its weights are what they were."""
+    assert findings(tmp_path, stuck(contracts), "updates_change_the_weights") == [
+        (
+            "a0001-s000004",
+            39,
+            RANK0,
+            "other weights than a0001-s000002 of step 2, for step 3 updated them",
+            "the same weights at step 4",
+        )
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"updated": False}, {"learning_rate": 0.0}, {"grad_norm": 0.0}], ids=str)
+def test_steps_that_update_nothing_may_leave_the_weights(
+    tmp_path: Path, contracts: Contracts, changes: dict[str, Any]
+) -> None:
+    """The optimizer refused both steps between, or had no rate, or no gradient."""
+    script = stuck(contracts)
+    for nth in (2, 3):
+        script = edited(script, events.StepCompleted, nth=nth, **changes)
+    assert status(tmp_path, script, "updates_change_the_weights") == "held"
 
 
 def test_a_promoted_file_that_is_gone_is_found(tmp_path: Path, contracts: Contracts) -> None:
@@ -269,14 +329,14 @@ def test_a_promoted_file_that_is_gone_is_found(tmp_path: Path, contracts: Contra
         events.CheckpointFile(path="optimizer.pt", bytes=3, sha256=OTHER, role="optimizer"),
     ]
     script = edited(trained_run(contracts), events.CheckpointWritten, nth=2, files=files)
-    assert findings(tmp_path, script, "promoted_files_hold_their_digests") == [
-        ("optimizer.pt", 40, RANK0, OTHER.hex(), "missing")
+    assert findings(tmp_path, script, "checkpoint_files_hold_their_digests") == [
+        ("optimizer.pt", 39, RANK0, OTHER.hex(), "missing")
     ]
 
 
 def test_files_that_are_not_at_hand_are_skipped(tmp_path: Path, contracts: Contracts) -> None:
     """The ledger was copied without the artifacts: nothing is said of the files."""
-    assert status(tmp_path, trained_run(contracts), "promoted_files_hold_their_digests") == "skipped"
+    assert status(tmp_path, trained_run(contracts), "checkpoint_files_hold_their_digests") == "skipped"
 
 
 FINAL = f"step 4, weights {sha256(weights(4)).hex()}"

@@ -21,7 +21,7 @@ WITH_IT: dict[str, tuple[str, ...]] = {
     "family_shares_are_within_caps": ("family_consumption",),
     "index_covers_the_plan": ("indexed_families",),
     "measurements_are_declared": ("measurements",),
-    "promoted_files_hold_their_digests": ("promoted_checkpoint",),
+    "checkpoint_files_hold_their_digests": ("kept_files",),
     "steps_are_dense": ("batch_rollup", "train_steps"),
     "streams_have_ends": ("stream_pins",),
 }

@@ -5,7 +5,7 @@ import msgspec
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.finding import ContractFinding
 from psion_ledger.orders import check_contracts
-from tests.documents import changed, small_contracts
+from tests.documents import changed, small_contracts, small_corpus, small_policy
 
 F = ContractFinding
 HORIZON = "sampling_plan#/horizon_steps"
@@ -23,7 +23,7 @@ def weighed(code_bps: int, code_cap_bps: int, docstrings_cap_bps: int, *, steps:
         "/content_class_token_share_report/0/observed_token_share_bps": docstrings_cap_bps,
         "/content_class_token_share_report/2/observed_token_share_bps": 10_000 - docstrings_cap_bps,
     }
-    return msgspec.structs.replace(contracts, sampling_policy=changed(contracts.sampling_policy, changes))
+    return msgspec.structs.replace(contracts, sampling_policy=changed(small_policy(), changes))
 
 
 def test_a_horizon_that_starves_a_family_names_the_smallest_that_works() -> None:
@@ -78,7 +78,7 @@ def test_a_single_pass_draws_no_sequence_twice() -> None:
         ),
     ):
         contracts = small_contracts(horizon_steps=steps)
-        corpus = changed(contracts.tokenized_corpus, {"/replay_contract/iteration_mode": "single_pass"})
+        corpus = changed(small_corpus(), {"/replay_contract/iteration_mode": "single_pass"})
         assert expected == check_contracts(msgspec.structs.replace(contracts, tokenized_corpus=corpus))
 
 

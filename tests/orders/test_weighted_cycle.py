@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from psion_ledger.contracts import Contracts, PlanFamily
 from psion_ledger.contracts.sampling_policy import SourceFamilyWeight
 from psion_ledger.orders import weighted_cycle as auditors
-from tests.documents import small_contracts
+from tests.documents import small_contracts, small_policy
 from trainer import order
 
 VECTORS = Path(__file__).resolve().parents[2] / "fixtures" / "order_vectors.json"
@@ -42,7 +42,7 @@ def trainers_order(seed: int, families: Families) -> order.Order:
 def auditors_order(seed: int, families: Families) -> auditors.WeightedCycle:
     """From contracts, as the auditor has it."""
     contracts: Contracts = small_contracts()
-    policy, plan = contracts.sampling_policy, contracts.sampling_plan
+    policy, plan = small_policy(), contracts.sampling_plan
     weights = [
         SourceFamilyWeight(
             source_family_id=name, content_class="prose", sampling_weight_bps=weight,

@@ -265,8 +265,9 @@ def _attempt(loop: Loop, number: int, attempt: Attempt) -> Script:
 
 def _written_at(loop: Loop, step: int) -> str:
     """The checkpoint of a step, by the last attempt that reached it before a later one began."""
-    number = max(n for n, attempt in enumerate(loop.attempts, start=1) if (attempt.cut or 0) < step <= attempt.until)
-    return checkpoint_id(number, step)
+    starts = enumerate(loop.attempts[:-1], start=1)
+    reached = [n for n, attempt in starts if (-1 if attempt.cut is None else attempt.cut) < step <= attempt.until]
+    return checkpoint_id(reached[-1], step)
 
 
 def _step(loop: Loop, number: int, attempt: Attempt, step: int) -> Script:

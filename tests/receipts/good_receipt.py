@@ -130,8 +130,9 @@ def seal(model: str, binding: str) -> str:
 
 def good_receipt(contracts: Contracts) -> dict[str, Any]:
     """As JSON gives it back."""
-    model = contracts.stage_config.model_descriptor_digest
-    binding = contracts.stage_config.tokenizer_binding_digest
+    config = contracts.stage_config
+    assert config is not None
+    model, binding = config.model_descriptor_digest, config.tokenizer_binding_digest
     return {
         "schema_version": "psion.pretrain_stage_receipt.v1", "run_id": "run-small",
         "stage_id": "run-small-stage-1-pretrain", "stage_kind": "pretrain", "model_id": "small-decoder", MODEL: model,

@@ -241,9 +241,12 @@ def test_a_corpus_that_is_not_there_cannot_decide(tmp_path: Path, kind: str) -> 
 def test_a_shard_is_looked_for_by_its_name_alone(tmp_path: Path) -> None:
     """A storage_ref that climbs out of the folder reads the file of that name in it."""
     shards = write_shards(tmp_path / "corpus", CONTRACTS)
-    climbing = {f"/shards/{n}/storage_ref": f"/etc/../{shard.shard_id}.bin"
-                for n, shard in enumerate(CONTRACTS.tokenized_corpus.shards)}  # fmt: skip
-    contracts = msgspec.structs.replace(CONTRACTS, tokenized_corpus=changed(CONTRACTS.tokenized_corpus, dict(climbing)))
+    declared = CONTRACTS.tokenized_corpus
+    assert declared is not None
+    climbing: dict[str, object] = {
+        f"/shards/{n}/storage_ref": f"/etc/../{shard.shard_id}.bin" for n, shard in enumerate(declared.shards)
+    }
+    contracts = msgspec.structs.replace(CONTRACTS, tokenized_corpus=changed(declared, climbing))
     assert replayed(tmp_path / "ledger", trained(contracts), shards).mismatches == 0
 
 

@@ -40,7 +40,7 @@ class Place:
         return ["--resume", run_id, *flags, *self.folders]
 
     def final_weights(self, run_id: str) -> bytes:
-        query = "select weights_sha256 from checkpoint_promoted"
+        query = "select object_sha256 from checkpoint_promoted"
         with open_run(self.ledger, run_id) as run:
             (row,) = run.sql(query).fetchall()
         return bytes(row[0])
@@ -291,14 +291,18 @@ def test_killed_and_resumed_equals_uninterrupted(
 @pytest.mark.parametrize(
     "dies_at",
     [
+        "emit.Recorder.run_started",
         "emit.Recorder.declare",
+        "emit.log.add_files",
         "emit.Recorder.attempt_started",
         "emit.Recorder.checkpoint_written",
         "emit.Recorder.checkpoint_promoted",
         "emit._replay_in_child",
         "emit.record_receipt",
         "emit.complete_stage",
-        "emit.Recorder.run_finished",
+        "emit.Recorder.stream_ended",
+        "emit.completion.open_completion",
+        "emit.completion.finish_run",
     ],
 )
 def test_a_resume_does_what_is_left(place: Place, dies_at: str) -> None:

@@ -85,7 +85,7 @@ def test_batches_hold_what_was_consumed(runs: Runs) -> None:
     training = runs.begin("r")
     with training.recorder:
         train(training, None, never)
-    expected = []
+    expected: list[tuple[Any, ...]] = []
     for step in range(1, 7):
         positions = range((step - 1) * 4, step * 4)
         drawn = [training.order.sequence_at(position) for position in positions]

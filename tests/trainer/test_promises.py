@@ -49,10 +49,11 @@ def test_a_folder_is_weighted_by_its_tokens(tmp_path: Path) -> None:
     documents, _ = prepare(settings(write_corpus(tmp_path / "text")), "r", tmp_path / "r")
     contracts = bound(documents)
     assert check_contracts(contracts) == []
-    classes = {w.source_family_id: w.content_class for w in contracts.sampling_policy.source_family_weights}
+    policy = decode_document("sampling_policy", documents["sampling_policy"])
+    classes = {w.source_family_id: w.content_class for w in policy.source_family_weights}
     assert classes == {"code": "code", "prose": "prose"}
     tokens = {f.source_family_id: f.tokens for f in contracts.sampling_plan.families if f.split_kind == "train"}
-    assert contracts.sampling_policy.weights == largest_remainder(tokens)
+    assert policy.weights == largest_remainder(tokens)
 
 
 def test_equal_text_gives_equal_contracts(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_other_text_is_another_dataset(tmp_path: Path) -> None:
     for path in (folder / "prose").iterdir():
         path.write_text(path.read_text(encoding="utf-8") + "!", encoding="utf-8")
     after, _ = prepare(settings(folder), "r", tmp_path / "b")
-    identities = {bound(documents).stage_config.dataset_identity for documents in (before, after)}
+    identities = {decode_document("stage_config", texts["stage_config"]).dataset_identity for texts in (before, after)}
     assert len(identities) == 2
 
 
@@ -138,11 +139,11 @@ def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:
 def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:
     """The Python text: 15 % reference, 30 % docstrings, 55 % code, and contracts that hold."""
     documents, _ = prepare(ANCHORS["smoke"], "r", tmp_path)
-    contracts = bound(documents)
-    assert check_contracts(contracts) == []
-    assert contracts.sampling_policy.weights == {
+    assert check_contracts(bound(documents)) == []
+    assert decode_document("sampling_policy", documents["sampling_policy"]).weights == {
         "language_reference": 1500,
         "library_code": 5500,
         "library_docstrings": 3000,
     }
-    assert contracts.model_descriptor.parameter_count_estimate == 1_602_304
+    descriptor = decode_document("model_descriptor", documents["model_descriptor"])
+    assert descriptor.parameter_count_estimate == 1_602_304

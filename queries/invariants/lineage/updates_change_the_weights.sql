@@ -1,0 +1,13 @@
+-- name: updates_change_the_weights
+-- law: Two checkpoints of a float32 model differ, if a step between them updated it with a rate and a norm above 0.
+-- family: lineage
+-- level: accounted
+-- over: promised_checkpoints
+-- applies: float32_at_stake
+select e.checkpoint_id as subject, e.seq as event_seq, e.stream,
+  'other weights than ' || e.earlier_checkpoint_id || ' of step ' || e.earlier_step || ', for step ' || e.updated_step
+    || ' updated them' as expected,
+  'the same weights at step ' || e.step as actual
+from equal_checkpoints as e
+where e.updated_step is not null
+order by e.step, e.earlier_step
