@@ -23,6 +23,7 @@ Open = Literal[
     "damaged", "vacuous", "skipped", "torn", "unfinished", "not_anchored", "head_covers_less", "tail_not_anchored",
     "unsealed", "compacted_since", "replay_is_recorded", "order", "order_and_content", "checkpoint_files",
     "events_encoded_again", "not_promised", "losses", "circumstances",
+    "base_run",
 ]  # fmt: skip
 
 
@@ -249,6 +250,7 @@ def _outside(run: Run, judged: Judged, commands: Commands) -> Iterator[Point]:
 
 
 _OUTSIDE: dict[str, Open] = {
+    "base_was_promoted_by_its_run": "base_run",
     "checkpoint_files_hold_their_digests": "checkpoint_files",
     "columns_give_their_links": "events_encoded_again",
 }

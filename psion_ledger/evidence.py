@@ -13,13 +13,14 @@ import pyarrow as pa
 from psion_ledger.contracts import (
     DOCUMENTS,
     ModelDescriptor,
+    decode_base,
     decode_document,
     decode_model,
     model_descriptor_digest,
     tokenizer_binding_digest,
 )
 from psion_ledger.errors import CannotDecide, ContractRefused, LedgerError
-from psion_ledger.ledger import Run
+from psion_ledger.ledger import Run, open_run
 from psion_ledger.log import contract_files, files
 from psion_ledger.log.reread import fault
 from psion_ledger.ordered import SCHEMA as ORDER_SCHEMA
@@ -27,6 +28,7 @@ from psion_ledger.ordered import derived_order
 from psion_ledger.orders import check_contracts
 from psion_ledger.program import Program, advance, recorded_document, stage_events
 from psion_ledger.receipts import verify_receipt
+from psion_ledger.receipts.verify import decode_receipt
 from psion_ledger.replay import REPLAYED_SCHEMA, declared_corpus_digest, replay_table
 from psion_ledger.witness import Kept, hold
 
@@ -117,14 +119,17 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
         if role in DOCUMENTS:
             continue
         try:
-            contract_files.parts_of(role, text)
+            if role == "base_checkpoint":
+                decode_base(text)
+            else:
+                contract_files.parts_of(role, text)
         except ContractRefused as error:
             rows.append(
                 {
                     "role": role,
                     "code": "Malformed",
                     "pointer": f"{role}#",
-                    "expected": "its files",
+                    "expected": "its document, or the list of its files",
                     "actual": str(error),
                 }
             )
@@ -189,6 +194,37 @@ def checkpoint_files(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     return _table(_FILES, [row for name in there | wanted for row in found[name]])
 
 
+def base_run(run: Run, sources: Sources) -> pa.Table | NotAtHand:
+    """What the ledger of the run that promoted the base says of it; why not, where that is not beside this one."""
+    try:
+        base = run.contracts.base_checkpoint
+    except (CannotDecide, ContractRefused):
+        base = None
+    if base is None or base.run is None:
+        return _KEPT.empty_table()
+    promised, ledger = base.run, run.record.folder.parent
+    try:
+        with open_run(ledger, promised.run_id) as other:
+            other.require_whole()
+            found = other.first(
+                "select document from receipt_recorded where lower(hex(sha256)) = ?", [promised.receipt_sha256]
+            )
+            differences = [] if found is None else verify_receipt(other, found[0].encode()).differences
+    except LedgerError as error:
+        reason = f"the run of the base is not at hand: {error}"
+        return NotAtHand(code="not_at_hand", reason=reason, flag=None)
+    said, reference = "never recorded", "none"
+    if found is not None:
+        said = "recorded, and given again" if not differences else f"its ledger gives another {differences[0].pointer}"
+        promoted = decode_receipt(found[0]).checkpoint_lineage.promoted_checkpoint
+        reference = msgspec.json.encode(promoted).decode()
+    rows = [
+        {"subject": "receipt", "expected": "recorded, and given again", "actual": said},
+        {"subject": "reference", "expected": msgspec.json.encode(promised.reference).decode(), "actual": reference},
+    ]
+    return _table(_KEPT, rows)
+
+
 def order_here(run: Run, sources: Sources) -> pa.Table | NotAtHand:
     """The sequence at each promised position, derived from the contracts alone."""
     try:
@@ -242,6 +278,7 @@ RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | NotAtHand]] = {
     "receipt_checks": receipt_checks,
     "stage_refusals": stage_refusals,
     "checkpoint_files": checkpoint_files,
+    "base_run": base_run,
     "derived_order": order_here,
     "replay_here": replay_here,
     "kept_heads": kept_heads,
@@ -249,6 +286,7 @@ RELATIONS: dict[str, Callable[[Run, Sources], pa.Table | NotAtHand]] = {
 }
 SCHEMAS = {
     "derived_digests": _DIGESTS, "contract_checks": _CHECKS, "receipt_checks": _FOUND, "stage_refusals": _REFUSALS,
-    "checkpoint_files": _FILES, "derived_order": ORDER_SCHEMA, "replay_here": REPLAYED_SCHEMA,
+    "checkpoint_files": _FILES,
+    "base_run": _KEPT, "derived_order": ORDER_SCHEMA, "replay_here": REPLAYED_SCHEMA,
     "kept_heads": _KEPT, "reread_entries": _REREAD,
 }  # fmt: skip

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from psion_ledger import catalog, limits, relations
-from psion_ledger.contracts import Contracts, decode_document, decode_model
+from psion_ledger.contracts import Contracts, decode_base, decode_document, decode_model
 from psion_ledger.errors import CannotDecide, Damaged, LimitHit, NoSuchRun, QueryRefused
 from psion_ledger.log import claim, verified
 from psion_ledger.record import Fault, LedgerFile, Record, read
@@ -176,13 +176,14 @@ class Run:
         if "sampling_plan" not in text:
             raise CannotDecide(f"run {self.run_id}: not declared yet: sampling_plan")
         config, model = text.get("stage_config"), text.get("model_descriptor")
-        corpus, policy = text.get("tokenized_corpus"), text.get("sampling_policy")
+        corpus, policy, base = text.get("tokenized_corpus"), text.get("sampling_policy"), text.get("base_checkpoint")
         return Contracts(
             sampling_plan=decode_document("sampling_plan", text["sampling_plan"]),
             stage_config=None if config is None else decode_document("stage_config", config),
             model_descriptor=None if model is None else decode_model(model),
             tokenized_corpus=None if corpus is None else decode_document("tokenized_corpus", corpus),
             sampling_policy=None if policy is None else decode_document("sampling_policy", policy),
+            base_checkpoint=None if base is None else decode_base(base),
         )
 
     def close(self) -> None:

@@ -76,6 +76,7 @@ PROMISES = (
             "checkpoints_stand_at_their_cursor", "attempts_resume_from_written_checkpoints",
             "promotion_names_a_written_checkpoint",
             "promotion_rests_on_its_evaluation", "checkpoint_files_hold_their_digests", "updates_change_the_weights",
+            "base_was_promoted_by_its_run",
         ),
     ),
     Promise(

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger import events, log
-from psion_ledger.contracts import Contracts, PlanFamily
+from psion_ledger.contracts import Contracts, PlanFamily, PretrainStageConfig
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
@@ -99,9 +99,9 @@ def index_parts(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:
     return [(index_bytes(part), len(part)) for part in (rows[:half], rows[half:]) if part]
 
 
-def real_contracts(**sizes: Any) -> Contracts:
+def real_contracts(run_id: str = RUN_ID, **sizes: Any) -> Contracts:
     """`small_contracts` whose shard digests are those of the files that go with them."""
-    contracts = small_contracts(run_id=RUN_ID, **sizes)
+    contracts = small_contracts(run_id=run_id, **sizes)
     digests: dict[str, object] = {}
     for place, shard in enumerate(contracts.tokenized_corpus.shards):
         family = next(f for f in contracts.sampling_plan.families if shard.shard_id in f.shard_ids)
@@ -195,8 +195,8 @@ def measured(contracts: Contracts, attempt: int, step: int) -> list[events.Event
             evaluation_id=f"e{attempt:04}-s{step:06}", step=step, checkpoint_id=None, evaluation_set=e.evaluation_set,
             split_name=e.split_name, source_family_id=e.source_family_id, sequences=e.sequences,
             first_sequence_id=e.first_sequence_id, end_sequence_id=e.end_sequence_id, stride=e.stride or 1,
-            sequences_sha256=None, loss_sum_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1), is_finite=True,
-            target_tokens=e.sequences * (SEQUENCE_TOKENS - 1),
+            sequences_sha256=None, loss_sum_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1),
+            is_finite=True, target_tokens=e.sequences * (SEQUENCE_TOKENS - 1),
             token_sha256=token_digest(list(range(e.first_sequence_id or 0, e.end_sequence_id or 0, e.stride or 1))),
         )
         for e in contracts.sampling_plan.evaluation_sets
@@ -230,8 +230,9 @@ def written(contracts: Contracts, attempt: int, step: int, parent: str | None) -
 
 def started(contracts: Contracts, world: int, cut: int, loaded: str | None, **changes: Any) -> events.AttemptStarted:
     made = events.AttemptStarted(
-        launch_id=None, checkpoint_id=loaded, cut_step=cut, cursor_position=position_after(contracts.sampling_plan, cut),
-        world_size=world, data_workers=0, git_commit=None, git_dirty=None,
+        launch_id=None, checkpoint_id=loaded, cut_step=cut,
+        cursor_position=position_after(contracts.sampling_plan, cut), world_size=world,
+        data_workers=0, git_commit=None, git_dirty=None,
         versions=[events.Version(name="python", version="3.11")], isa="AVX2", threads_per_process=1,
         devices=[
             events.Device(
@@ -308,6 +309,12 @@ def verification(
     ]  # fmt: skip
 
 
+def config_of(contracts: Contracts) -> PretrainStageConfig:
+    """The stage config of contracts that have one."""
+    assert contracts.stage_config is not None
+    return contracts.stage_config
+
+
 def beginning(contracts: Contracts, world: int = 1, rows: list[dict[str, Any]] | None = None) -> Script:
     """Rank 0's first attempt up to the root checkpoint; `rows` stand in the index instead of the good ones."""
     run_started = events.RunStarted(
@@ -325,7 +332,7 @@ def beginning(contracts: Contracts, world: int = 1, rows: list[dict[str, Any]] |
 
     config = encode_document(contracts.stage_config)
     stage = events.StageStarted(
-        stage_id=f"{RUN_ID}-stage-1-pretrain", stage_kind="pretrain", ordinal=1, checkpoint_family=FAMILY,
+        stage_id=config_of(contracts).stage_id, stage_kind="pretrain", ordinal=1, checkpoint_family=FAMILY,
         config_sha256=sha256(config.encode()), base_checkpoint_id=None,
     )  # fmt: skip
     steps: list[events.Event | Mark] = [
@@ -422,13 +429,13 @@ def resumed_run(contracts: Contracts) -> Script:
     )
 
 
-def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True) -> Iterator[Path]:
+def written_step_by_step(ledger: Path, script: Script, *, strict: bool = True, run_id: str = RUN_ID) -> Iterator[Path]:
     """Run a script through the real log; after each of its steps, the run's folder as a reader then finds it.
 
     With `strict` off, marks that the broken run refuses (a receipt that cannot be derived) are passed over.
     A `stream_opened` of a later attempt pins what the attempt before left, as the real trainer's does.
     """
-    folder = log.create_run(ledger, RUN_ID)
+    folder = log.create_run(ledger, run_id)
     writers: dict[str, log.Writer] = {}
     try:
         for stream, step in script:
@@ -467,11 +474,11 @@ def _placed(folder: Path, opened: events.StreamOpened) -> events.StreamOpened:
     return opened
 
 
-def write_ledger(ledger: Path, script: Script, *, strict: bool = True) -> Path:
+def write_ledger(ledger: Path, script: Script, *, strict: bool = True, run_id: str = RUN_ID) -> Path:
     """Run a whole script through the real log and return the run's folder."""
-    for _ in written_step_by_step(ledger, script, strict=strict):
+    for _ in written_step_by_step(ledger, script, strict=strict, run_id=run_id):
         pass
-    return ledger / RUN_ID
+    return ledger / run_id
 
 
 def place(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> int:

@@ -4,6 +4,7 @@
     ModelDescriptor       the decoder, its tokenizer, its tensors          psion.compact_decoder_descriptor.v1
     TokenizedCorpus       splits, shards, sources                          psion.tokenized_corpus_manifest.v1
     SamplingPolicy        how often each family is drawn, and its caps     psion.sampling_policy.v1
+    BaseCheckpoint        weights to begin with, if not from nothing       psion_ledger.base_checkpoint.v1
     TensorLayout          any other model, in the descriptor's place       psion_ledger.tensor_layout.v1
     SamplingPlan          sequences, order, steps, evaluation sets         psion_ledger.sampling_plan.v1
 
@@ -15,6 +16,7 @@ from typing import Literal, overload
 import msgspec
 
 from psion_ledger.contracts import (
+    base_checkpoint,
     model_descriptor,
     sampling_plan,
     sampling_policy,
@@ -22,6 +24,7 @@ from psion_ledger.contracts import (
     tensor_layout,
     tokenized_corpus,
 )
+from psion_ledger.contracts.base_checkpoint import BaseCheckpoint, BaseFile, BaseRun, CheckpointReference
 from psion_ledger.contracts.binding import Contracts, check_documents
 from psion_ledger.contracts.codec import decode_struct, encode_document
 from psion_ledger.contracts.digests import (
@@ -43,6 +46,10 @@ from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 
 __all__ = [
     "DOCUMENTS",
+    "BaseCheckpoint",
+    "BaseFile",
+    "BaseRun",
+    "CheckpointReference",
     "ContractFinding",
     "Contracts",
     "Document",
@@ -60,6 +67,7 @@ __all__ = [
     "TokenizedCorpus",
     "TokenizerBinding",
     "check_documents",
+    "decode_base",
     "decode_document",
     "decode_model",
     "describe",
@@ -113,6 +121,11 @@ def decode_model(text: str | bytes) -> ModelDescriptor | TensorLayout:
     if other:
         return decode_struct(TensorLayout, tensor_layout.SCHEMA_VERSION, tensor_layout.ROLE, text)
     return decode_document("model_descriptor", text)
+
+
+def decode_base(text: str | bytes) -> BaseCheckpoint:
+    """The document of a base checkpoint. Raises as `decode_document`."""
+    return decode_struct(BaseCheckpoint, base_checkpoint.SCHEMA_VERSION, base_checkpoint.ROLE, text)
 
 
 class _Header(msgspec.Struct):

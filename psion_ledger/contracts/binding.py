@@ -3,6 +3,7 @@
 import msgspec
 
 from psion_ledger.contracts import (
+    base_checkpoint,
     corpus_rules,
     descriptor_rules,
     plan_rules,
@@ -10,6 +11,7 @@ from psion_ledger.contracts import (
     stage_config,
     tensor_layout,
 )
+from psion_ledger.contracts.base_checkpoint import BaseCheckpoint
 from psion_ledger.contracts.digests import model_descriptor_digest, tokenizer_binding_digest
 from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal, same_text
 from psion_ledger.contracts.model_descriptor import ModelDescriptor
@@ -31,6 +33,7 @@ class Contracts(msgspec.Struct, frozen=True, kw_only=True):
     model_descriptor: ModelDescriptor | TensorLayout | None = None
     tokenized_corpus: TokenizedCorpus | None = None
     sampling_policy: SamplingPolicy | None = None
+    base_checkpoint: BaseCheckpoint | None = None
 
 
 def config_findings(
@@ -94,6 +97,7 @@ def check_documents(contracts: Contracts) -> list[ContractFinding]:
     found += corpus_rules.rules(corpus) if corpus is not None else []
     found += sampling_policy.rules(policy) if policy is not None else []
     found += plan_rules.rules(plan)
+    found += base_checkpoint.rules(contracts.base_checkpoint) if contracts.base_checkpoint is not None else []
     if config is not None:
         found += _stage_findings(config, contracts)
     if isinstance(model, ModelDescriptor) and corpus is not None:

@@ -8,7 +8,8 @@ Codes of our own: DuplicateEntry (an id twice), CoverageMismatch (a list that mu
 CountMismatch (a total that is not the sum of its parts), InvalidCount (a number outside its range),
 ShareTotalMismatch (shares that do not sum to 10,000), ShareAboveCap, HeldOutNotIsolated, UnknownShard,
 UnlistedShard, TensorLayoutMismatch, TensorLayoutDigestMismatch, SequenceRangeMismatch, FamilyOrderMismatch,
-BatchScheduleMismatch, OrderMismatch, MissingContract (what another is bound to), TokenWidthMismatch, FamilyNeverDrawn.
+BatchScheduleMismatch, OrderMismatch, MissingContract (what another is bound
+to), BaseMismatch, TokenWidthMismatch, FamilyNeverDrawn.
 """
 
 from collections.abc import Iterable, Iterator

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from psion_ledger import catalog
+from psion_ledger.contracts import CheckpointReference
 from psion_ledger.contracts.stage_config import ObjectiveConfig
 from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
@@ -15,7 +16,6 @@ from psion_ledger.receipts.documents import (
     SCHEMA_VERSION,
     AcceleratorExecution,
     CheckpointLineage,
-    CheckpointReference,
     DeliveredExecution,
     DeviceInventory,
     DevicePlacement,
@@ -137,11 +137,14 @@ def _replay(row: Row) -> ReplayReceipt:
 
 
 def _lineage(run: Run, row: Row) -> CheckpointLineage:
-    base = None
-    if row["base_checkpoint_id"] is not None:
+    declared = run.contracts.base_checkpoint
+    base = None if declared is None or declared.run is None else declared.run.reference
+    if row["base_checkpoint_id"] is not None and (
+        declared is None or declared.checkpoint_id != row["base_checkpoint_id"]
+    ):
         raise CannotDecide(
             f"run {run.run_id}: stage {row['stage_id']} began from {row['base_checkpoint_id']}, "
-            "which is not in its ledger"
+            "which no contract declares as its base"
         )
     lineage = CheckpointLineage(
         receipt_id=templates.RECEIPT_ID_LINEAGE.format_map(row),

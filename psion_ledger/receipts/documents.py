@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from psion_ledger.contracts.base_checkpoint import CheckpointReference
 from psion_ledger.contracts.stage_config import ObjectiveConfig
 from psion_ledger.contracts.values import U16, U32, U64, IterationMode, Part, ShardOrdering
 from psion_ledger.events import SplitKind, StageKind
@@ -55,31 +56,6 @@ class ReplayReceipt(Part, frozen=True, kw_only=True):
     exact_replay_observed: bool
     replay_digest: str
     summary: str
-
-
-class CheckpointReference(Part, frozen=True, kw_only=True):
-    """A checkpoint as its writer knew it.
-
-    checkpoint_family: the line that it belongs to. stream_id: the stream that wrote it.
-    manifest_digest, object_digest: digests of its description and of its weights.
-    writer_node_id: the machine. membership_epoch: the group of machines.
-    cluster_state_digest, topology_digest: of the group's state and of its devices.
-    started_at_ms, durable_at_ms: Unix time in milliseconds; not durable yet where the latter is absent.
-    checkpoint_ref: where it is. step: optimizer steps completed.
-    """
-
-    checkpoint_family: str
-    stream_id: str
-    manifest_digest: str
-    object_digest: str
-    writer_node_id: str
-    membership_epoch: U64
-    cluster_state_digest: str
-    topology_digest: str
-    started_at_ms: U64
-    checkpoint_ref: str | None = None
-    step: U64 | None = None
-    durable_at_ms: U64 | None = None
 
 
 class CheckpointLineage(Part, frozen=True, kw_only=True):

@@ -12,7 +12,6 @@ Keys are JSON pointers (RFC 6901) to the leaves of PretrainStageReceipt, `*` for
 """
 
 _CHECKPOINT = "/checkpoint_lineage/promoted_checkpoint"
-_BASE = "absent a stage that begins from another run's checkpoint has no receipt yet"
 _CLUSTER = "absent no event records a cluster's scheduler"
 _DEVICE = "/delivered_execution/selected_devices/*"
 _ASSIGNMENT = "/delivered_execution/execution_topology/assignments/*"
@@ -90,7 +89,7 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     f"{_CHECKPOINT}/step": ("event checkpoint_written.step",),
     f"{_CHECKPOINT}/durable_at_ms": ("event checkpoint_written.durable_at_ns",),
     **{
-        f"/checkpoint_lineage/base_checkpoint/{field}": (_BASE,)
+        f"/checkpoint_lineage/base_checkpoint/{field}": (f"contract base_checkpoint/run/reference/{field}",)
         for field in (
             "checkpoint_family", "stream_id", "manifest_digest", "object_digest", "writer_node_id",
             "membership_epoch", "cluster_state_digest", "topology_digest", "started_at_ms", "checkpoint_ref", "step",

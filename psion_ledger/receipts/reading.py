@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import msgspec
 
+from psion_ledger.contracts import CheckpointReference
 from psion_ledger.contracts.stage_config import PretrainStageConfig
 from psion_ledger.contracts.values import U64_MAX
-from psion_ledger.receipts.documents import CheckpointReference, PretrainStageReceipt
+from psion_ledger.receipts.documents import PretrainStageReceipt
 from psion_ledger.receipts.original_json import NotParsed
 from psion_ledger.receipts.original_types import read_document
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from psion_ledger.contracts import (
+    CheckpointReference,
     ContractFinding,
     corpus_rules,
     decode_document,
@@ -31,7 +32,6 @@ from psion_ledger.receipts.compatibility import OK, original_verdict
 from psion_ledger.receipts.documents import (
     AcceleratorExecution,
     CheckpointLineage,
-    CheckpointReference,
     DeliveredExecution,
     PretrainStageReceipt,
     ReplayReceipt,

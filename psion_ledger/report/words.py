@@ -69,6 +69,7 @@ OPEN: dict[Open, Callable[[Values], str]] = {
     "order": lambda v: f"The order of the batches{_because(v)}.",
     "order_and_content": lambda v: f"The content of the batches{_because(v)}.",
     "checkpoint_files": lambda v: f"The checkpoints' files{_because(v)}.",
+    "base_run": lambda v: f"The base that the run began with{_because(v)}.",
     "events_encoded_again": lambda v: "That the sealed columns are the very events that were chained.",
     "not_promised": lambda v: f"Not promised, and so not asked for: {', '.join(PROMISES[what] for what in v['what'])}.",
     "losses": lambda v: "Losses, gradient norms and weights: they are the run's word until steps are executed again.",

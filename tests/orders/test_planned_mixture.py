@@ -1,6 +1,7 @@
 """What the plan would draw under the policy: nobody starved, nobody above its cap."""
 
 import msgspec
+import pytest
 
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.finding import ContractFinding
@@ -119,3 +120,20 @@ def test_the_cycle_draws_rows_of_one_length() -> None:
         "OrderMismatch", "sampling_plan#/sequence_tokens", "sequences of one length", "unit sequence, None tokens"
     )
     assert [expected] == check_contracts(msgspec.structs.replace(contracts, sampling_plan=plan))
+
+
+@pytest.mark.parametrize("missing", ["sampling_policy", "tokenized_corpus"])
+def test_the_cycle_follows_a_policy_and_a_corpus(missing: str) -> None:
+    """Without one of them the plan's own documents hold, and its order does not."""
+    contracts = msgspec.structs.replace(small_contracts(), stage_config=None, sampling_policy=None)
+    if missing == "sampling_policy":
+        expected = F(
+            "MissingContract",
+            "sampling_plan#/order",
+            "a sampling policy and a corpus, which it follows",
+            "not declared",
+        )
+    else:
+        contracts = msgspec.structs.replace(contracts, tokenized_corpus=None, sampling_policy=small_policy())
+        expected = F("MissingContract", "sampling_policy#", "tokenized_corpus beside it", "not declared")
+    assert [expected] == check_contracts(contracts)
