@@ -158,7 +158,7 @@ def recorded_settings(command: Command, past: "Past", world: "World", promised: 
         raise BadInput(f"run {command.run_id} ended before it said what it trains; start a new run")
     settings = Settings.from_pairs(past.settings, promised)
     refuse_disagreeing_flags(command.run_id, command.flags, settings)
-    if past.world_size != world.size and not past.finished:
+    if past.world_size not in (None, world.size) and not past.finished:
         raise BadInput(
             f"run {command.run_id} was started on {past.world_size} processes, not {world.size}; "
             f"resume it with `{resume_command(command, past.world_size)}`"

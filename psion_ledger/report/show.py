@@ -17,6 +17,8 @@ from psion_ledger.report.documents import Check
 from psion_ledger.report.facts import report_rows
 
 FINDINGS_SHOWN = 100
+# Columns of the tables of a run that JSON alone has, and those that are shown where any row has a value.
+_LEFT_OUT, _RARE = ("sequence_share_bps", "removed"), ("same_weights_as",)
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -56,12 +58,16 @@ def print_run(run: Run) -> None:
         rows = known[title]
         if rows:
             table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-            shown = [name for name in rows[0] if name not in ("sequence_share_bps", "removed")]
+            shown = [name for name in rows[0] if name not in _LEFT_OUT and (name not in _RARE or _any(rows, name))]
             for name in shown:
                 table.add_column(name, overflow="fold")
             for row in rows:
                 table.add_row(*(text(_brief(row[name])) for name in shown))
             out.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _any(rows: list[dict[str, Any]], name: str) -> bool:
+    return any(row[name] is not None for row in rows)
 
 
 def _brief(value: Any) -> str:

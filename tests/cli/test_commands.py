@@ -28,12 +28,20 @@ def test_audit_without_artifacts_is_ordered_and_says_what_is_not_at_hand(tmp_pat
     shutil.copytree(FIXTURE_LEDGER, copy)
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o500 if path.is_dir() else 0o400)
-    done = psion("audit", FIXTURE, "--ledger", copy, "--artifacts", tmp_path / "none", cwd=tmp_path)
+    words = ("audit", FIXTURE, "--ledger", copy, "--artifacts", tmp_path / "none")
+    done, as_json = psion(*words, cwd=tmp_path), psion(*words, "--format", "json", cwd=tmp_path)
     for path in [copy, *copy.rglob("*")]:
         path.chmod(0o700)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1].split()[1:5] == ["PASS", "level", "ordered,", str(len(list(catalog.laws())) - 8)]
+    laws = {law["name"]: law["status"] for law in json.loads(as_json.stdout)["laws"]}
+    assert sorted(laws) == sorted(law.name for law in catalog.laws())
+    assert {name for name, status in laws.items() if status not in ("held", "not_applicable")} == {
+        "checkpoint_files_hold_their_digests", "columns_give_their_links", "history_continues_the_kept_head",
+        "replay_here_agrees",
+    }  # fmt: skip
+    held = list(laws.values()).count("held")
+    assert lines[1].split()[1:5] == ["PASS", "level", "ordered,", str(held)]
     assert lines[-2].startswith("PASS  level ordered, ")
     # Artifacts were given and are not there: they are not asked for again.
     assert not any("--artifacts DIR" in line for line in lines)

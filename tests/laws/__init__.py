@@ -64,7 +64,7 @@ def findings_after(tmp_path: Path, ledger: Path, damage: Damage, law: str, kept:
 def write_artifacts(folder: Path, contracts: Contracts) -> Path:
     """The trainer's output as `--artifacts` expects it: the corpus's shards, every checkpoint's weights."""
     write_shards(folder / RUN_ID / "corpus", contracts)
-    for attempt in (1, 2):
+    for attempt in (1, 2, 3):
         for step in range(contracts.sampling_plan.horizon_steps + 1):
             file = folder / RUN_ID / "checkpoints" / checkpoint_id(attempt, step) / "model.safetensors"
             file.parent.mkdir(parents=True)

@@ -153,6 +153,8 @@ def test_the_relations_of_a_good_run_are_not_all_empty(
         "counted_positions",
         "unrepeated_orders",
         "equal_checkpoints",
+        "base_checkpoint",
+        "bases_of_runs",
     }
     perhaps = {"checkpoint_loaded", "many_ranks", "stream_pins"}
     assert empty - perhaps == absent

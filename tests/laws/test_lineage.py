@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from psion_ledger import events
-from psion_ledger.contracts import Contracts
+from psion_ledger.contracts import BaseCheckpoint, BaseRun, CheckpointReference, Contracts, encode_document
 from psion_ledger.digest import sha256
-from tests.laws import OTHER, SECOND, findings, status, write_artifacts
+from tests.laws import OTHER, SECOND, findings, status, violations, write_artifacts
 from tests.ledgers import (
     RANK0,
     RUN_ID,
@@ -23,12 +23,14 @@ from tests.ledgers import (
     opened,
     place,
     promoted,
+    real_contracts,
     resumed_run,
     seal,
     started,
     trained_run,
     weights,
     without,
+    write_ledger,
     written,
 )
 
@@ -441,4 +443,27 @@ def test_promoting_a_superseded_checkpoint_is_found(tmp_path: Path, contracts: C
     script = edited(script, events.CheckpointPromoted, checkpoint_id=checkpoint_id(1, 4))
     assert findings(tmp_path, script, "promotion_names_a_written_checkpoint") == [
         ("a0001-s000004", 15, SECOND, FINAL, f"step 4 (superseded), weights {sha256(weights(4)).hex()}")
+    ]
+
+
+def test_a_base_whose_receipt_nobody_recorded_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """The run that is said to have promoted the base is there, and its ledger has no such receipt."""
+    write_ledger(tmp_path / "ledger", trained_run(contracts))
+    reference = CheckpointReference(
+        checkpoint_family="train.psion.decoder", stream_id="s", manifest_digest="m", object_digest=OTHER.hex(),
+        writer_node_id="n", membership_epoch=1, cluster_state_digest="c", topology_digest="t", started_at_ms=1,
+    )  # fmt: skip
+    base = BaseCheckpoint(
+        schema_version="psion_ledger.base_checkpoint.v1", checkpoint_id="base", object_sha256=OTHER.hex(),
+        run=BaseRun(run_id=RUN_ID, receipt_sha256=OTHER.hex(), reference=reference),
+    )  # fmt: skip
+    text = encode_document(base)
+    declared = events.ContractDeclared(
+        contract_role="base_checkpoint", schema_version=base.schema_version, sha256=sha256(text.encode()), document=text
+    )
+    script = inserted(trained_run(real_contracts(run_id="run-next")), declared, after=events.ContractDeclared)
+    folder = write_ledger(tmp_path / "ledger", script, run_id="run-next")
+    assert [(row[0], row[4]) for row in violations(folder, "base_was_promoted_by_its_run")] == [
+        ("receipt", "never recorded"),
+        ("reference", "none"),
     ]

@@ -19,6 +19,8 @@ NULLABLE: dict[str, tuple[set[str], str]] = {
     "attempts": ({"checkpoint_id"}, "fields of attempt_started"),
     "attempt_claims": (set(), "typed in record.py"),
     "attempt_faults": (set(), "typed in record.py; every row is a finding"),
+    "base_checkpoint": (set(), "of a contract that the copied runs do not have; its rules ask for each"),
+    "base_run": (set(), "typed in evidence.py"),
     "batch_rollup": (set(), "counts and sums over fields of batch_replayed"),
     "checkpoints": ({"parent_checkpoint_id", "effective"}, "fields of checkpoint_written"),
     "completed_stages": (set(), "a stage is listed once its completion is there"),

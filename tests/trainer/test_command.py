@@ -310,11 +310,23 @@ def test_a_resume_does_what_is_left(place: Place, dies_at: str) -> None:
     killed = spawned(place.start("r"), f"{dies_at} = lambda *facts, **named: os._exit(9)")
     killed.communicate()
     assert killed.returncode == 9
-    # Before the text is promised, the folder is named once more.
-    resumed = spawned(place.resume("r", "--corpus", str(place.corpus)))
+    # Before everything is promised, it is said once more.
+    resumed = spawned(place.resume("r", "--corpus", str(place.corpus), *TINY))
     out, err = resumed.communicate()
     assert (resumed.returncode, "PASS   level replayed (here)" in out) == (0, True), err
     assert out.splitlines()[-1] == "r"
+    with open_run(place.ledger, "r") as run:
+        assert run.sql("select max(step) from train_steps").fetchall() == [(60,)]
+
+
+@pytest.mark.slow
+def test_a_run_that_had_promised_nothing_is_told_what_it_began_with(place: Place) -> None:
+    """Killed while it declared its contracts: a resume without its flags would promise something else."""
+    spawned(place.start("r"), "emit.log.add_files = lambda *facts, **named: os._exit(9)").communicate()
+    resumed = spawned(place.resume("r", "--corpus", str(place.corpus)))
+    _, err = resumed.communicate()
+    told = "run r was stopped before it promised what it trains, and had begun with vocab '300', not '4096'; give the"
+    assert (resumed.returncode, told in err) == (2, True), err
 
 
 def until(process: subprocess.Popen[str], line: str) -> None:
