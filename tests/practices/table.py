@@ -20,6 +20,7 @@ from psion_ledger.contracts.sampling_plan import (
     PlanOrder,
     RankRule,
 )
+from psion_ledger.orders import derived
 from tests.ledgers import Script
 from tests.practices import faults
 from tests.practices.recorder import Attempt, Loop, checkpoint_id, one_family, weights
@@ -464,9 +465,28 @@ def _other_model() -> Practice:
     )
 
 
+def _every_order(name: str, entries: int, may_repeat: Any = "nothing", **parameters: Any) -> Practice:
+    """A loop in a derived order, whose ids are compared with its library elsewhere."""
+    own = plan(entries, order(may_repeat, name, **parameters), steps=5, batch=4, passes=Passes(end="spans"))
+    ids = derived(Contracts(sampling_plan=own)).sequence_ids(0, 20).tolist()
+    return Practice(
+        name=f"the order {name}", loop=loop(own, lambda position: ids[position]), neighbours=(swapped(2, 5), lost(4))
+    )
+
+
+ORDERS = (
+    _every_order("numpy.pcg64_shuffle", 24, first_pass=1, chunk=2),
+    _every_order("torch.generator", 24, draws_before=2, draws_a_pass=48),
+    _every_order("torch.replacement", 24, "anything"),
+    _every_order("megatron.gpt", 24, documents=7, epochs=2, samples_before_last=12),
+    *(
+        _every_order(f"mosaicml.{name}", 24, shard_sizes=[10, 9, 5], canonical_nodes=2, shuffle_block_size=8)
+        for name in ("naive", "py1s", "py2s", "py1br", "py1e")
+    ),
+)
 PRACTICES = (
     _drop_last(), _short_batch(), _padding(), _ramp_up(), _skips(False), _skips(True), _refused(), _lengths(),
     _packing(), _windows(), _streaming(), _ranks("rank_major", "contiguous"), _ranks("rank_major", "strided"),
     _ranks("micro_major", "contiguous"), _ranks("micro_major", "strided"), _world_change(), _resume("before", 2),
-    _resume("at", 4), _resume("after", 6), _late(), _best(), _materialised(), _other_model(),
+    _resume("at", 4), _resume("after", 6), _late(), _best(), _materialised(), _other_model(), *ORDERS,
 )  # fmt: skip

@@ -11,11 +11,18 @@ from psion_ledger.findings import Finding
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
 from tests.ledgers import Script, write_ledger
+from tests.practices.__main__ import PAGE, page
 from tests.practices.recorder import script_of
 from tests.practices.table import PRACTICES, Neighbour, Practice
 
-NEIGHBOURS = [(practice, neighbour) for practice in PRACTICES for neighbour in practice.neighbours]
-NAMES = [f"{practice.name}: {neighbour.fault}" for practice, neighbour in NEIGHBOURS]
+# The second neighbour of each practice is for the slow suite.
+NEIGHBOURS = [
+    pytest.param(
+        practice, neighbour, id=f"{practice.name}: {neighbour.fault}", marks=[] if place == 0 else [pytest.mark.slow]
+    )
+    for practice in PRACTICES
+    for place, neighbour in enumerate(practice.neighbours)
+]
 
 
 def audited(folder: Path, script: Script) -> tuple[Audit, list[tuple[str, int | None, int | None]]]:
@@ -51,7 +58,7 @@ def test_a_clean_practice_passes(tmp_path: Path, practice: Practice) -> None:
     assert (found.verdict, found.level, found.unproven) == ("PASS", practice.level, [])
 
 
-@pytest.mark.parametrize(("practice", "neighbour"), NEIGHBOURS, ids=NAMES)
+@pytest.mark.parametrize(("practice", "neighbour"), NEIGHBOURS)
 def test_a_faulty_neighbour_is_named(tmp_path: Path, practice: Practice, neighbour: Neighbour) -> None:
     """The law names the step and the rank of the fault, and no other law names an earlier one."""
     found, findings = audited(tmp_path, neighbour.made(script_of(practice.loop)))
@@ -59,3 +66,8 @@ def test_a_faulty_neighbour_is_named(tmp_path: Path, practice: Practice, neighbo
     own = [(step, rank) for law, step, rank in findings if law == neighbour.law]
     assert (neighbour.step, neighbour.rank) in own
     assert min((step for step, _ in own if step is not None), default=neighbour.step) == neighbour.step
+
+
+def test_the_page_says_what_is_tested() -> None:
+    """README.md is generated from the table that the tests above go through."""
+    assert PAGE.read_text(encoding="utf-8") == page()

@@ -2,9 +2,8 @@
 
     python -m tests.orders.peers NAME [NAME ...]     compare with what is installed, and print a table
 
-A library that is not installed is no reason to fail: the slow test skips it and says so. megatron-core and
-mosaicml-streaming cannot stand beside the others; each is compared in an environment of its own by the same command, and
-what it said stands in RESULTS.md.
+A library that is not installed is no reason to fail: the slow test skips it and says so. Some cannot stand beside the
+others; each of those is compared in an environment of its own by the same command. RESULTS.md has what was said.
 """
 
 from collections.abc import Iterator
