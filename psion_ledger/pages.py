@@ -169,7 +169,7 @@ def commands() -> str:
     for group, command in [*every, *(("prove ", command) for command in proofs.prove.registered_commands)]:
         assert command.callback is not None, "a registered command has its function"
         name = f"psion-ledger {group}{command.callback.__name__}"
-        lines.append(f"| `{name}` | {(command.callback.__doc__ or '').strip()} |")
+        lines.append(f"| `{name}` | {' '.join((command.callback.__doc__ or '').split())} |")
     return "\n".join([*lines, "", COMMANDS_END])
 
 

@@ -30,6 +30,12 @@ DURABLE_ON_RETURN = (
 )  # fmt: skip
 
 
+ROW = {
+    "sequence_id": 0, "split_name": "train", "source_family_id": "prose", "tokens": 32, "token_sha256": bytes(32),
+    "documents": [],
+}  # fmt: skip
+
+
 class Kept(msgspec.Struct):
     """How many of a stream's events were begun, accepted and made durable; events are counted from seq 0."""
 
@@ -139,7 +145,7 @@ class Play:
         self.promise.attempts = log.claim_attempt(self.run)
 
     def add_index(self) -> None:
-        self._index = log.add_files(self.run, "sequence_index", [(index_bytes([]), 1)])
+        self._index = log.add_files(self.run, "sequence_index", [(index_bytes([ROW]), 1)])
         self.promise.index = parts_of("sequence_index", self._index)[0].path
 
     def declare_index(self, stream: str) -> None:

@@ -159,7 +159,8 @@ def expected(faulted: Faulted, ledger: Path) -> tuple[dict[str, list[Row]], dict
             gap_stream=stream, after_seq=max(there - 1, 0), events_lost=kept[stream].begun - there,
             reason=reasons[0] if reasons else "none",
         )  # fmt: skip
-        emitted[name] = expected_rows([opened(attempt, rank, role="verify"), gap])
+        claimed = log.attempt_sha256(run, attempt)
+        emitted[name] = expected_rows([opened(attempt, rank, role="verify", attempt_sha256=claimed), gap])
         least = 2 if stream in faulted.gaps else 0
         kept[name] = Kept(begun=2, accepted=least, durable=least)
     return emitted, kept

@@ -130,7 +130,8 @@ def live_on(ledger: Path, *, audited: bool) -> list[str]:
     streams = {entry.stream: entry.attempt for entry in manifest.read(run, log.read_claim(run)[1]).entries}
     previous = log.previous_ends(run, max(streams.values(), default=0) + 1)
     attempt = log.claim_attempt(run)
-    with log.open_writer(run, opened(attempt=attempt, previous=previous)) as writer:
+    claimed = log.attempt_sha256(run, attempt)
+    with log.open_writer(run, opened(attempt=attempt, previous=previous, attempt_sha256=claimed)) as writer:
         writer.emit(attempt_started(0, None))
         writer.emit(batch(1, 0))
     seal_run(run)

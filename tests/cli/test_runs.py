@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from psion_ledger import events, listing, log
 from psion_ledger import ledger as ledgers
-from psion_ledger import listing, log
 from psion_ledger.listing import Line
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
-from tests.ledgers import RANK0, opened
+from tests.ledgers import RANK0, opened, place, real_contracts, trained_run, write_ledger
 from tests.log.streams import numbered
 
 
@@ -68,6 +69,21 @@ def test_a_line_says_what_the_run_is(ledger: Path) -> None:
         ("validation", 3.9818),
     ]
     assert (line.entries, line.problem, line.verdict) == (4, None, None)
+
+
+def test_a_split_with_a_loss_that_is_not_finite_has_no_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other family's sum over the tokens of both would be half a loss."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    script = trained_run(real_contracts())
+    at = place(script, events.SplitLossMeasured, -3)
+    measured = script[at][1]
+    assert isinstance(measured, events.SplitLossMeasured)
+    assert (measured.split_name, measured.source_family_id) == ("train", "library_docstrings")
+    script[at] = (script[at][0], msgspec.structs.replace(measured, is_finite=False, loss_sum_nanonats=0))
+    write_ledger(tmp_path / "ledger", script)
+    losses = {loss.split_name: loss.loss_nats for loss in the_line(tmp_path / "ledger").losses}
+    assert losses == {"held_out": 5.0005, "train": None, "validation": 5.0005}
+    assert "train ?" in psion("runs", "--ledger", tmp_path / "ledger").stdout
 
 
 def test_a_run_that_did_not_change_is_not_read(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
