@@ -1,6 +1,6 @@
 """`psion_ledger.base_checkpoint.v1`: the weights that a run begins with, where it does not begin from nothing."""
 
-from psion_ledger.contracts.finding import ContractFinding, Findings, document_rules, present, unique
+from psion_ledger.contracts.finding import ContractFinding, Findings, document_rules, unique
 from psion_ledger.contracts.values import U64, Part, Sha256Hex
 from psion_ledger.events import Count, FileRole
 
@@ -78,11 +78,9 @@ def _rules(base: BaseCheckpoint) -> Findings:
     if (base.run is None) == (base.files is None):
         expected, actual = "a run or foreign files", "both" if base.run is not None else "neither"
         yield ContractFinding("BaseMismatch", f"{ROLE}#", expected, actual)
-    if base.run is not None:
-        yield from present(f"{ROLE}#/run/run_id", base.run.run_id)
-        if base.run.reference.object_digest != base.object_sha256:
-            at = f"{ROLE}#/run/reference/object_digest"
-            yield ContractFinding("BaseMismatch", at, base.object_sha256, base.run.reference.object_digest)
+    if base.run is not None and base.run.reference.object_digest != base.object_sha256:
+        at = f"{ROLE}#/run/reference/object_digest"
+        yield ContractFinding("BaseMismatch", at, base.object_sha256, base.run.reference.object_digest)
     if base.files is not None:
         yield from unique(f"{ROLE}#/files", [file.path for file in base.files])
         weights = [file.sha256 for file in base.files if file.role == "weights"]
