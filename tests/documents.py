@@ -319,6 +319,30 @@ def config_for(
     )
 
 
+def config_of(contracts: Contracts) -> PretrainStageConfig:
+    """The stage config of contracts that have one."""
+    assert contracts.stage_config is not None
+    return contracts.stage_config
+
+
+def descriptor_of(contracts: Contracts) -> ModelDescriptor:
+    """The model descriptor of contracts that have one."""
+    assert isinstance(contracts.model_descriptor, ModelDescriptor)
+    return contracts.model_descriptor
+
+
+def corpus_of(contracts: Contracts) -> TokenizedCorpus:
+    """The tokenized corpus of contracts that have one."""
+    assert contracts.tokenized_corpus is not None
+    return contracts.tokenized_corpus
+
+
+def policy_of(contracts: Contracts) -> SamplingPolicy:
+    """The sampling policy of contracts that have one."""
+    assert contracts.sampling_policy is not None
+    return contracts.sampling_policy
+
+
 def small_contracts(
     *,
     run_id: str = "run-small",

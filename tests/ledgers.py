@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger import events, log
-from psion_ledger.contracts import Contracts, PlanFamily, PretrainStageConfig
+from psion_ledger.contracts import Contracts, PlanFamily
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
@@ -24,7 +24,16 @@ from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
 from psion_ledger.relations import SEQUENCE_INDEX_SCHEMA
 from psion_ledger.replay import declared_corpus_digest
-from tests.documents import SEQUENCE_TOKENS, SOURCES, changed, small_contracts
+from tests.documents import (
+    SEQUENCE_TOKENS,
+    SOURCES,
+    changed,
+    config_of,
+    corpus_of,
+    descriptor_of,
+    policy_of,
+    small_contracts,
+)
 
 RUN_ID = "run-small"
 RANK0 = "t0001.r00000"
@@ -103,10 +112,10 @@ def real_contracts(run_id: str = RUN_ID, **sizes: Any) -> Contracts:
     """`small_contracts` whose shard digests are those of the files that go with them."""
     contracts = small_contracts(run_id=run_id, **sizes)
     digests: dict[str, object] = {}
-    for place, shard in enumerate(contracts.tokenized_corpus.shards):
+    for place, shard in enumerate(corpus_of(contracts).shards):
         family = next(f for f in contracts.sampling_plan.families if shard.shard_id in f.shard_ids)
         digests[f"/shards/{place}/shard_digest"] = f"sha256:{sha256(shard_bytes(family)).hex()}"
-    return msgspec.structs.replace(contracts, tokenized_corpus=changed(contracts.tokenized_corpus, digests))
+    return msgspec.structs.replace(contracts, tokenized_corpus=changed(corpus_of(contracts), digests))
 
 
 # `write_ledger` puts the digest of the attempt's claim in its place.
@@ -136,7 +145,7 @@ _ORDERS: dict[tuple[str, str], Order] = {}
 
 def order_of(contracts: Contracts) -> Order:
     """The contracts' order; it takes a tenth of a second to make, so tests share it."""
-    key = (encode_document(contracts.sampling_policy), encode_document(contracts.sampling_plan))
+    key = (encode_document(policy_of(contracts)), encode_document(contracts.sampling_plan))
     if key not in _ORDERS:
         _ORDERS[key] = derived(contracts)
     return _ORDERS[key]
@@ -213,7 +222,7 @@ def weights(step: int) -> bytes:
 
 def written(contracts: Contracts, attempt: int, step: int, parent: str | None) -> events.CheckpointWritten:
     name = checkpoint_id(attempt, step)
-    descriptor = contracts.model_descriptor
+    descriptor = descriptor_of(contracts)
     return events.CheckpointWritten(
         checkpoint_id=name, checkpoint_family=FAMILY, step=step, parent_checkpoint_id=parent,
         files=[
@@ -295,7 +304,7 @@ def verification(
             stream,
             events.VerificationStarted(
                 verification_id=name, method="content", first_step=1, end_step=end,
-                sample_bps=10_000, corpus_digest=declared_corpus_digest(contracts.tokenized_corpus),
+                sample_bps=10_000, corpus_digest=declared_corpus_digest(corpus_of(contracts)),
             ),
         ),
         *((stream, made) for made in batches),
@@ -307,12 +316,6 @@ def verification(
         ),
         (stream, close),
     ]  # fmt: skip
-
-
-def config_of(contracts: Contracts) -> PretrainStageConfig:
-    """The stage config of contracts that have one."""
-    assert contracts.stage_config is not None
-    return contracts.stage_config
 
 
 def beginning(contracts: Contracts, world: int = 1, rows: list[dict[str, Any]] | None = None) -> Script:
@@ -330,7 +333,7 @@ def beginning(contracts: Contracts, world: int = 1, rows: list[dict[str, Any]] |
             )
         )  # fmt: skip
 
-    config = encode_document(contracts.stage_config)
+    config = encode_document(config_of(contracts))
     stage = events.StageStarted(
         stage_id=config_of(contracts).stage_id, stage_kind="pretrain", ordinal=1, checkpoint_family=FAMILY,
         config_sha256=sha256(config.encode()), base_checkpoint_id=None,

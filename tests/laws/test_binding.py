@@ -11,6 +11,7 @@ from psion_ledger.contracts import Contracts, encode_document, tokenizer_binding
 from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
 from psion_ledger.record import read
+from tests.documents import config_of, descriptor_of
 from tests.laws import OTHER, findings, status, with_change
 from tests.ledgers import (
     RANK0,
@@ -53,7 +54,7 @@ def test_a_contract_that_is_declared_again_is_found(tmp_path: Path, contracts: C
 def test_a_contract_of_another_digest_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The document that was recorded is not the one whose digest was."""
     script = edited(beginning(contracts), events.ContractDeclared, sha256=sha256(b"another document"))
-    text = encode_document(contracts.stage_config)
+    text = encode_document(config_of(contracts))
     assert findings(tmp_path, script, "contracts_hold_their_digests") == [
         ("stage_config", 2, RANK0, sha256(b"another document").hex(), sha256(text.encode()).hex())
     ]
@@ -203,14 +204,14 @@ def test_a_sequence_whose_documents_are_unknown_is_found(tmp_path: Path, contrac
 )
 def test_an_objective_of_another_model_is_found(tmp_path: Path, contracts: Contracts, name: str, value: object) -> None:
     """The objective was written for another context length, or another tokenizer."""
-    expected = str(getattr(contracts.stage_config.objective_config, name))
+    expected = str(getattr(config_of(contracts).objective_config, name))
     other = with_change(contracts, "stage_config", f"/objective_config/{name}", value)
     assert findings(tmp_path, beginning(other), "objective_is_bound") == [(name, 2, RANK0, expected, str(value))]
 
 
 def test_an_objective_of_another_kind_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """The declared config trains something else than next-token prediction."""
-    text = encode_document(contracts.stage_config).replace("next_token_prediction", "fill_in_the_middle")
+    text = encode_document(config_of(contracts)).replace("next_token_prediction", "fill_in_the_middle")
     script = edited(beginning(contracts), events.ContractDeclared, document=text)
     assert findings(tmp_path, script, "objective_is_bound") == [
         ("objective_kind", 2, RANK0, "next_token_prediction", "fill_in_the_middle"),
@@ -219,7 +220,7 @@ def test_an_objective_of_another_kind_is_found(tmp_path: Path, contracts: Contra
             2,
             RANK0,
             "null",
-            tokenizer_binding_digest(contracts.model_descriptor.tokenizer_binding),
+            tokenizer_binding_digest(descriptor_of(contracts).tokenizer_binding),
         ),
     ]
 

@@ -9,6 +9,7 @@ import pytest
 
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
+from tests.documents import policy_of
 from tests.laws import OTHER, findings, status, with_change
 from tests.ledgers import (
     RANK0,
@@ -88,7 +89,7 @@ def test_a_cap_allows_one_sequence_of_rounding(tmp_path: Path, contracts: Contra
 
 def test_a_consumed_source_without_a_cap_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A source was trained on that the policy does not cap."""
-    policy = contracts.sampling_policy
+    policy = policy_of(contracts)
     caps = [cap for cap in policy.source_contribution_caps if cap.source_id != "json"]
     policy = msgspec.structs.replace(policy, source_contribution_caps=caps)
     other = msgspec.structs.replace(contracts, sampling_policy=policy)

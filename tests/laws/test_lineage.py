@@ -9,6 +9,7 @@ import pytest
 from psion_ledger import events
 from psion_ledger.contracts import BaseCheckpoint, BaseRun, CheckpointReference, Contracts, encode_document
 from psion_ledger.digest import sha256
+from tests.documents import descriptor_of
 from tests.laws import OTHER, SECOND, findings, status, violations, write_artifacts
 from tests.ledgers import (
     RANK0,
@@ -194,7 +195,7 @@ def test_a_finished_run_that_promoted_nothing_is_found(tmp_path: Path, contracts
 
 def test_a_checkpoint_of_another_model_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """A checkpoint was written with other tensors than the descriptor has."""
-    promised = contracts.model_descriptor.checkpoint_contract.tensor_layout_digest
+    promised = descriptor_of(contracts).checkpoint_contract.tensor_layout_digest
     script = edited(beginning(contracts), events.CheckpointWritten, tensor_layout_digest=OTHER)
     assert findings(tmp_path, script, "checkpoints_bind_the_descriptor") == [
         ("a0001-s000000", 15, RANK0, f"layout {promised}", f"layout {OTHER.hex()}")

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -251,7 +252,7 @@ def test_target_tokens_that_the_plans_rule_does_not_give_are_found(
     tmp_path: Path,
     contracts: Contracts,
     kind: type[msgspec.Struct],
-    changes: dict[str, int],
+    changes: dict[str, Any],
     expected: str,
     actual: str,
 ) -> None:

@@ -15,7 +15,7 @@ from psion_ledger.ledger import Run
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.documents import PretrainStageReceipt
 from psion_ledger.record import read
-from tests.documents import changed
+from tests.documents import changed, config_of
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, with_change
 from tests.ledgers import (
     COMPLETION,
@@ -217,7 +217,7 @@ def test_a_stage_config_of_another_stage_is_found(
     tmp_path: Path, contracts: Contracts, promised: str, other: str, subject: str, actual: str
 ) -> None:
     """The config promises a stage of another kind, or under an id that run and place do not give."""
-    text = encode_document(contracts.stage_config).replace(f'"{promised}"', f'"{other}"')
+    text = encode_document(config_of(contracts)).replace(f'"{promised}"', f'"{other}"')
     script = edited(beginning(contracts), events.ContractDeclared, document=text)
     expected = "pretrain run-small-stage-1-pretrain, ordinal 1"
     found = findings(tmp_path, script, "stage_is_pretrain")

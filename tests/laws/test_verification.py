@@ -8,6 +8,7 @@ import pytest
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.replay import declared_corpus_digest
+from tests.documents import corpus_of
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, write_artifacts
 from tests.ledgers import (
     COMPLETION,
@@ -94,7 +95,7 @@ def test_a_pass_under_way_may_lack_batches(tmp_path: Path, contracts: Contracts)
 
 
 def counted(contracts: Contracts, batches: int, mismatches: int) -> str:
-    digest = declared_corpus_digest(contracts.tokenized_corpus).hex()
+    digest = declared_corpus_digest(corpus_of(contracts)).hex()
     return f"{batches} batches, {mismatches} mismatches, corpus {digest}"
 
 

@@ -21,7 +21,7 @@ def batches(script: Script, step: int, rank: int = 0, attempt: int = 1) -> list[
 def replaced(script: Script, at: int, **changes: Any) -> Script:
     stream, event = script[at]
     assert isinstance(event, msgspec.Struct)
-    return [*script[:at], (stream, msgspec.structs.replace(event, **changes)), *script[at + 1 :]]  # type: ignore[type-var]
+    return [*script[:at], (stream, msgspec.structs.replace(event, **changes)), *script[at + 1 :]]
 
 
 def with_ids(script: Script, at: int, ids: list[int]) -> Script:

@@ -39,7 +39,7 @@ def loops(draw: st.DrawFn) -> Loop:
     own = msgspec.structs.replace(
         own, batch=BatchRule(schedule=schedule, micro_batch_sequences=draw(st.integers(1, 4)))
     )
-    attempts = (Attempt(world=draw(st.integers(1, 3)), until=steps),)
+    attempts: tuple[Attempt, ...] = (Attempt(world=draw(st.integers(1, 3)), until=steps),)
     if draw(st.booleans()):
         cut = draw(st.integers(0, steps - 1))
         killed = Attempt(world=attempts[0].world, until=draw(st.integers(max(cut, 1), steps)))

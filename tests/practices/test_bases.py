@@ -11,6 +11,7 @@ import pytest
 from psion_ledger import events
 from psion_ledger.audit import Audit, audit
 from psion_ledger.contracts import BaseCheckpoint, BaseFile, BaseRun
+from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.verify import decode_receipt
@@ -158,5 +159,5 @@ def test_a_base_that_is_not_what_it_says_breaks_its_rules(tmp_path: Path, change
 
 def test_weights_of_the_base_are_the_promoted_ones(ledger: Path) -> None:
     """The digest that the next run loads is that of the first run's last checkpoint."""
-    assert base_of(ledger).object_sha256 == msgspec.to_builtins(ledgers.sha256(weights(4)).hex())
+    assert base_of(ledger).object_sha256 == msgspec.to_builtins(sha256(weights(4)).hex())
     assert json.loads(msgspec.json.encode(base_of(ledger)))["run"]["run_id"] == ledgers.RUN_ID

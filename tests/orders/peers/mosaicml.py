@@ -11,7 +11,8 @@ NODES, BLOCK = 2, 64
 
 def shards(entries: int) -> list[int]:
     """Shards of unequal sizes."""
-    sizes, left = [], entries
+    left = entries
+    sizes: list[int] = []
     while left:
         sizes.append(min(left, 7 + 13 * (len(sizes) % 5)))
         left -= sizes[-1]
