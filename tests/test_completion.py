@@ -292,7 +292,14 @@ def test_a_completion_that_was_killed_is_gone_on_with(run: Path) -> None:
         assert found.fetchall() == [(COMPLETION,), (FOLLOWING,), (FOLLOWING,)]
 
 
-@pytest.mark.parametrize("dies", ["before its journal", "behind its first event", "behind its stage"])
+@pytest.mark.parametrize(
+    "dies",
+    [
+        "behind its first event",
+        pytest.param("before its journal", marks=pytest.mark.slow),
+        pytest.param("behind its stage", marks=pytest.mark.slow),
+    ],
+)
 def test_a_completion_that_was_killed_anywhere_is_gone_on_with(run: Path, dies: str) -> None:
     """The folder alone was made; or nothing but stream_opened stands in it; or all but the end of the run."""
     if dies == "before its journal":
@@ -323,6 +330,7 @@ def test_a_torn_completion_is_cut_pinned_and_gone_on_with(run: Path) -> None:
     assert judged(run).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_the_third_pins_the_second_which_pins_the_first(run: Path) -> None:
     """Each rests on the one before it alone."""
     for _ in range(2):
@@ -333,6 +341,7 @@ def test_the_third_pins_the_second_which_pins_the_first(run: Path) -> None:
     assert judged(run).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_a_copy_without_its_empty_folders_is_gone_on_with(run: Path) -> None:
     """Archives and Git keep none: the name of a completion that is sealed is taken all the same, or its events would be
     dropped as sealed already."""

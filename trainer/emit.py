@@ -235,7 +235,6 @@ class Past:
     checkpoint: Recorded | None = None
     promoted: bool = False
     exact_replays: int = 0
-    receipt_recorded: bool = False
     stage_completed: bool = False
     finished: bool = False
     previous: list[events.StreamEnd] = field(default_factory=list)
@@ -290,7 +289,6 @@ def reopen(ledger: Path, run_id: str) -> tuple[Path, Past]:
             checkpoint=_last_checkpoint(run),
             promoted=count("checkpoint_promoted") > 0,
             exact_replays=count("verification_passes", "exact"),
-            receipt_recorded=count("receipt_recorded") > 0,
             stage_completed=count("stage_completed") > 0,
             finished=count("progress", "finished") > 0,
             # The last attempt that opened a stream: one that died before it did has nothing to pin.
@@ -516,9 +514,14 @@ def complete(run: Path, attempt: int, past: Past, corpus: Path) -> None:
         if not all(equal):
             return
     with completion.open_completion(run, attempt) as writer:
-        if not past.stage_completed:
+        # Read again: another process may have come further since `past` was read, and may have died.
+        with Run(read(run)) as now:
+            received, completed = (
+                now.first(f"select 1 from {kind}") for kind in ("receipt_recorded", "stage_completed")
+            )
+        if not completed:
             with phase("deriving the receipt"):
-                if not past.receipt_recorded:
+                if not received:
                     record_receipt(run, writer)
                 complete_stage(run, writer)
         with phase("finishing the record"):

@@ -6,7 +6,7 @@ with latest as (select attempt, cut_step, world_size from attempts order by atte
 ended as (
   select outcome from run_finished
   where role = 'complete' and attempt = (select max(attempt) from stream_opened where role = 'train')
-  order by stream, seq limit 1
+  order by length(stream), stream, seq limit 1
 ),
 due as (
   select case when count(e.rank) = any_value(l.world_size) then min(e.step) else any_value(l.cut_step) end as step

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks import ledger, peers, sealing
 
 
@@ -31,6 +33,7 @@ def test_the_logs_benchmark_gives_every_row(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_sealings_benchmark_gives_every_row(tmp_path: Path) -> None:
     """Every stream of those that close at once has its entry; nothing is left behind."""
     found = sealing.figures(tmp_path, sealing.Sizes(rounds=2, streams=(2, 3), entries=(0, 5), processes=3))

@@ -171,6 +171,7 @@ def test_a_fork_is_found_and_proven(ledger: Path, keys: tuple[Path, Path]) -> No
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "PASS")
 
 
+@pytest.mark.slow
 def test_compaction_after_a_kept_head_needs_the_deep_check(ledger: Path, keys: tuple[Path, Path]) -> None:
     """The head vouches for the old segments; that the new ones hold the same events, only their columns show."""
     add_two_entries(ledger)
@@ -276,6 +277,7 @@ def test_a_proof_says_what_it_proves(ledger: Path, keys: tuple[Path, Path]) -> N
     assert entry["event"] is None
 
 
+@pytest.mark.slow
 def test_a_head_that_does_not_cover_the_receipt_witnesses_nothing(ledger: Path, keys: tuple[Path, Path]) -> None:
     """The receipt stands in entry 3, and the kept head has three entries."""
     private = heads.load_private_key(keys[0])

@@ -159,7 +159,9 @@ def test_an_index_of_any_value_is_read(tmp_path: Path, contracts: Contracts, cha
 OUTSIDE = '[{"path":"../CLAIM","bytes":1,"rows":1,"first":0,"sha256":""}]'
 
 
-@pytest.mark.parametrize("listed", ["{}", "[]", "null", OUTSIDE])
+@pytest.mark.parametrize(
+    "listed", [OUTSIDE, *(pytest.param(text, marks=pytest.mark.slow) for text in ("{}", "[]", "null"))]
+)
 def test_a_list_of_index_files_that_is_none_is_a_finding(tmp_path: Path, contracts: Contracts, listed: str) -> None:
     """What is declared in the place of the index's files breaks a rule and no audit."""
     script = good_run(contracts)

@@ -158,7 +158,7 @@ def test_a_step_in_flight_is_not_compared(tmp_path: Path, contracts: Contracts) 
     )
 
 
-@pytest.mark.parametrize("role", ["order/name", "order/version"])
+@pytest.mark.parametrize("role", ["order/version", pytest.param("order/name", marks=pytest.mark.slow)])
 def test_an_order_that_is_not_known_is_not_assumed_to_be_ours(tmp_path: Path, contracts: Contracts, role: str) -> None:
     """The law is skipped, the level stays below, whoever asks for it gets no PASS, and no replay counts as exact."""
     text = encode_document(with_change(contracts, "sampling_plan", f"/{role}", "another").sampling_plan)

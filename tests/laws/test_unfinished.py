@@ -156,7 +156,7 @@ def passed(tmp_path: Path, artifacts: Path, script: Script) -> tuple[list[tuple[
     return found(audit), audit.verdict
 
 
-@pytest.mark.parametrize("cut", [4, pytest.param(26, marks=pytest.mark.slow), 62])
+@pytest.mark.parametrize("cut", [4, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (26, 62))])
 def test_a_run_that_was_killed_and_resumed_passes(
     tmp_path: Path, contracts: Contracts, artifacts: Path, cut: int
 ) -> None:
@@ -165,6 +165,7 @@ def test_a_run_that_was_killed_and_resumed_passes(
     assert passed(tmp_path, artifacts, script) == ([], "PASS")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_it_loaded_its_checkpoint_passes(
     tmp_path: Path, contracts: Contracts, artifacts: Path
 ) -> None:
@@ -203,7 +204,9 @@ DAMAGE: dict[str, Callable[[Script], Script]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("law", DAMAGE)
+@pytest.mark.parametrize(
+    "law", [next(iter(DAMAGE)), *(pytest.param(law, marks=pytest.mark.slow) for law in [*DAMAGE][1:])]
+)
 def test_a_violation_before_the_end_is_still_a_failure(
     tmp_path: Path, contracts: Contracts, artifacts: Path, law: str
 ) -> None:

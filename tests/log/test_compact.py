@@ -67,6 +67,7 @@ def test_a_compacted_entry_gives_every_old_root(run: Path) -> None:
     assert reread.fault(run, read(run).manifest, entry) is None
 
 
+@pytest.mark.slow
 def test_pruning_deletes_what_was_replaced_and_no_more(run: Path) -> None:
     """Before and after, the record is the same, now and as of every entry before."""
     known = [rows(run, entries) for entries in range(1, 5)]

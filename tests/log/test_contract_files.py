@@ -346,7 +346,10 @@ REFUSED: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+# Each is refused by the one function that reads such a list, so one is quick.
+@pytest.mark.parametrize(
+    "name", ["no file", *(pytest.param(n, marks=pytest.mark.slow) for n in REFUSED if n != "no file")]
+)
 def test_a_declared_list_that_is_none_of_ours_fails_the_audit(tmp_path: Path, name: str) -> None:
     """The record's bytes are those that were written: it is the contract that does not hold. No file is read by it."""
     run = write_ledger(tmp_path / "ledger", declaring(REFUSED[name]))

@@ -98,7 +98,7 @@ UNHURRIED = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 
 
 @given(loop=loops(), draw=st.data())
-@settings(max_examples=5, suppress_health_check=UNHURRIED)
+@settings(max_examples=3, suppress_health_check=UNHURRIED)
 def test_a_clean_run_is_clean_and_a_fault_is_found(
     tmp_path_factory: pytest.TempPathFactory, loop: Loop, draw: st.DataObject
 ) -> None:

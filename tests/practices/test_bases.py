@@ -102,7 +102,7 @@ def test_a_base_whose_run_is_not_at_hand_is_not_proven(ledger: Path, tmp_path: P
     assert "base_run" in [point.code for point in found.not_proven]
 
 
-@pytest.mark.parametrize("which", ["receipt_sha256", "reference"])
+@pytest.mark.parametrize("which", ["reference", pytest.param("receipt_sha256", marks=pytest.mark.slow)])
 def test_a_base_that_the_other_run_did_not_promote_is_found(ledger: Path, which: str) -> None:
     """The contract names a receipt that is not there, or another checkpoint than it promotes."""
     base = base_of(ledger)
@@ -115,7 +115,14 @@ def test_a_base_that_the_other_run_did_not_promote_is_found(ledger: Path, which:
     assert ("base_was_promoted_by_its_run", "reference") in violated(found)
 
 
-@pytest.mark.parametrize("fault", ["other weights", "from nothing", "another cursor"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "other weights",
+        pytest.param("from nothing", marks=pytest.mark.slow),
+        pytest.param("another cursor", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_does_not_begin_with_its_base_is_found(tmp_path: Path, fault: str) -> None:
     """It loaded other weights than it promised, none at all, or began at a later position."""
     script = going_on(foreign())
@@ -129,6 +136,7 @@ def test_a_run_that_does_not_begin_with_its_base_is_found(tmp_path: Path, fault:
     assert ("attempts_resume_from_written_checkpoints", "attempt 1") in violated(found)
 
 
+@pytest.mark.slow
 def test_a_base_named_like_an_own_checkpoint_hides_none(tmp_path: Path) -> None:
     """A contract that calls its base as the run calls a checkpoint keeps no law from speaking of that."""
     base = msgspec.structs.replace(foreign(), checkpoint_id="a0001-s000002")

@@ -13,12 +13,15 @@ from psion_ledger.record import read
 from tests.ledgers import Script, write_ledger
 from tests.practices.__main__ import PAGE, page
 from tests.practices.recorder import script_of
-from tests.practices.table import PRACTICES, Neighbour, Practice
+from tests.practices.table import ORDERS, PRACTICES, Neighbour, Practice
 
-# The second neighbour of each practice is for the slow suite.
+# The slow suite has the second neighbour of each practice, and every neighbour of those that differ in their order alone.
 NEIGHBOURS = [
     pytest.param(
-        practice, neighbour, id=f"{practice.name}: {neighbour.fault}", marks=[] if place == 0 else [pytest.mark.slow]
+        practice,
+        neighbour,
+        id=f"{practice.name}: {neighbour.fault}",
+        marks=[] if place == 0 and practice not in ORDERS else [pytest.mark.slow],
     )
     for practice in PRACTICES
     for place, neighbour in enumerate(practice.neighbours)

@@ -219,6 +219,7 @@ def test_nothing_is_silent_for_more_than_two_seconds(place: Place) -> None:
     assert (process.returncode, longest_s < 3) == (0, True), longest_s
 
 
+@pytest.mark.slow
 def test_a_phase_is_said_again_when_nothing_else_is(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_step_is_the_mean_of_what_it_sums(runs: Runs) -> None:
     assert [row[0] for row in found] == list(range(1, 7))
 
 
+@pytest.mark.slow
 def test_micro_steps_divide_the_same_batch(runs: Runs) -> None:
     """Two micro steps consume what one would, and learn the same up to rounding."""
     losses = "select loss_nats, loss_divisor, target_tokens from step_completed order by step"
