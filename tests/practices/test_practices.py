@@ -15,7 +15,7 @@ from tests.practices.__main__ import PAGE, page
 from tests.practices.recorder import script_of
 from tests.practices.table import ORDERS, PRACTICES, Neighbour, Practice
 
-# The slow suite has the second neighbour of each practice, and all neighbours of those that differ in their order alone.
+# The slow suite has the second neighbour of each practice, and all neighbours of those that differ in order alone.
 NEIGHBOURS = [
     pytest.param(
         practice,
