@@ -14,7 +14,7 @@ from psion_ledger.ledger import Run
 from psion_ledger.log import columns
 
 _TABLES = (
-    "sequence_index",
+    *relations.INDEXES,
     "ledger_files",
     "manifest_links",
     "stream_ranges",

@@ -81,12 +81,13 @@ PROMISES = (
     ),
     Promise(
         title="The alignment checks",
-        says="Five contracts and the sequence index are declared before the first batch, keep their own rules, and "
+        says="Five contracts and an index are declared before the first batch, keep their own rules, and "
         "agree with each other.",
         laws=(
             "contracts_are_declared_once", "contracts_hold_their_digests", "contracts_hold_their_rules",
             "contracts_precede_first_batch", "dataset_identity_agrees", "policy_is_the_declared_one",
             "plan_keeps_the_replay_seed", "plan_covers_the_corpus", "index_covers_the_plan",
+            "document_index_covers_the_plan",
         ),
     ),
     Promise(

@@ -53,6 +53,18 @@ SEQUENCE_INDEX_SCHEMA = pa.schema(
         ),
     ]
 )
+# Where sequences are windows: each document's place among the tokens of its split and family.
+DOCUMENT_INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("split_name", pa.string(), nullable=False),
+        pa.field("source_family_id", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("first_token", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+    ]
+)
+INDEXES = {"sequence_index": SEQUENCE_INDEX_SCHEMA, "document_index": DOCUMENT_INDEX_SCHEMA}
 # Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
 TABLE_ROWS_MAX = 20_000
 TABLE_BYTES_MAX = 4 << 20
@@ -172,7 +184,7 @@ def _contract_file(record: Record, role: str, row: dict[str, Any], part: contrac
 
 
 def connect(record: Record, source: verified.VerifiedFiles, parts: list[LedgerFile]) -> duckdb.DuckDBPyConnection:
-    """A connection that holds the event kinds, the sequence index and the integrity relations, but no views yet.
+    """A connection that holds the event kinds, the indexes and the integrity relations, but no views yet.
 
     Raises Damaged, Unreadable or LimitHit for a file that is not to be decoded.
     """
@@ -181,11 +193,10 @@ def connect(record: Record, source: verified.VerifiedFiles, parts: list[LedgerFi
     con.execute(f"set memory_limit = '{limits.memory_bytes_max() * 6 // 10} B'")
     for kind in KINDS:
         _relate_kind(con, source, record, kind)
-    index = [part for part in parts if part.kind == "sequence_index"]
-    if index and all(part.holds for part in index):
-        con.register("sequence_index", _rows(source, index, SEQUENCE_INDEX_SCHEMA))
-    else:
-        con.register("sequence_index", SEQUENCE_INDEX_SCHEMA.empty_table())
+    for role, schema in INDEXES.items():
+        index = [part for part in parts if part.kind == role]
+        there = bool(index) and all(part.holds for part in index)
+        con.register(role, _rows(source, index, schema) if there else schema.empty_table())
     for name, table in inventory.tables(record, parts).items():
         con.register(name, table)
     return con

@@ -96,10 +96,14 @@ def _document(split: str, family: str, sequence_id: int) -> dict[str, Any]:
     }
 
 
-def index_bytes(rows: list[dict[str, Any]]) -> bytes:
+def parquet_of(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SEQUENCE_INDEX_SCHEMA), sink)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
     return bytes(sink.getvalue())
+
+
+def index_bytes(rows: list[dict[str, Any]]) -> bytes:
+    return parquet_of(rows, SEQUENCE_INDEX_SCHEMA)
 
 
 def index_parts(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:

@@ -9,6 +9,7 @@ import pytest
 from psion_ledger import catalog, open_run
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
+from psion_ledger.relations import INDEXES
 from tests.cli import FIXTURE, FIXTURE_LEDGER
 
 RELATIONS = [*KINDS, *(view.name for view in catalog.views())]
@@ -119,4 +120,4 @@ def test_no_listing_names_what_a_relation_is_made_of(run: Run) -> None:
     ):  # fmt: skip
         names = {name for (name,) in run.sql(sql).fetchall()}
         assert (sql, {name for name in names if "__" in name} - {"query_result__"}) == (sql, set())
-        assert names >= {*KINDS, "sequence_index"}, sql
+        assert names >= {*KINDS, *INDEXES}, sql

@@ -50,6 +50,8 @@ def _batch_rules(plan: SamplingPlan) -> Findings:
 
 
 def _family_rules(plan: SamplingPlan) -> Findings:
+    if plan.unit == "window" and plan.sequence_tokens is None:
+        yield ContractFinding("MissingField", f"{ROLE}#/sequence_tokens", "the length of a window", "absent")
     end, previous = 0, ("", "")
     kinds: dict[str, SplitKind] = {}
     for index, family in enumerate(plan.families):
@@ -66,6 +68,11 @@ def _family_rules(plan: SamplingPlan) -> Findings:
         if plan.sequence_tokens is not None and plan.unit == "sequence":
             tokens = family.sequences * plan.sequence_tokens
             yield from equal(f"{at}/tokens", tokens, family.tokens, "CountMismatch")
+        if plan.sequence_tokens is not None and plan.unit == "window":
+            starts = max(0, family.tokens - plan.sequence_tokens + 1)
+            if family.sequences > starts:
+                expected = f"at most {starts} windows in {family.tokens} tokens"
+                yield ContractFinding("CountMismatch", f"{at}/sequences", expected, str(family.sequences))
         yield from unique(f"{at}/shard_ids", family.shard_ids)
         end, previous = family.end_sequence_id, key
 

@@ -143,7 +143,8 @@ class SamplingPlan(Part, frozen=True, kw_only=True):
     dataset_identity: `dataset_id@dataset_version` of the corpus.
     families: ranges of sequence ids, sorted by (split_name, source_family_id).
     order: which sequence stands at each position.
-    unit: how a sequence is named: a row of the index, a window of tokens, or its content alone.
+    unit: how a sequence is named: a row of the index, a window of `sequence_tokens` tokens by the place of its first
+    one in its family, counted on from `first_sequence_id`, or its content alone.
     sequence_tokens: tokens in every sequence; without it the index says.
     token_dtype: little-endian type of a token id in the shard files.
     targets: which tokens of a sequence have a loss.

@@ -134,4 +134,5 @@ def relation_lines() -> list[list[str]]:
         *views,
         *kinds,
         ["sequence_index", "the sequences: split, family, tokens, digest, documents"],
+        ["document_index", "where sequences are windows, the documents: split, family, first token, tokens"],
     ]

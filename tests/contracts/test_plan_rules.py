@@ -215,6 +215,23 @@ def test_tokens_are_counted_only_of_rows_of_one_length(changes: Changes) -> None
     assert rules(changed(small_plan(), {**changes, "/families/1/tokens": 1281})) == []
 
 
+def test_windows_have_a_length_and_end_inside_their_family() -> None:
+    """A window more than the tokens hold is found, and so is a plan without the windows' length."""
+    plan = changed(small_plan(), {"/unit": "window"})
+    family = plan.families[1]
+    last = {"/families/1/tokens": family.sequences + 31}
+    assert rules(changed(plan, last)) == []
+    assert rules(changed(plan, {"/families/1/tokens": family.sequences + 30})) == [
+        F(
+            "CountMismatch", f"{FAMILIES}/1/sequences",
+            f"at most {family.sequences - 1} windows in {family.sequences + 30} tokens", str(family.sequences),
+        )
+    ]  # fmt: skip
+    assert rules(changed(plan, {"/sequence_tokens": None})) == [
+        F("MissingField", f"{AT}/sequence_tokens", "the length of a window", "absent")
+    ]
+
+
 @pytest.mark.parametrize(
     "pointer",
     [

@@ -10,12 +10,13 @@ from psion_ledger.audit import provide
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
 from psion_ledger.record import Record, read
+from psion_ledger.relations import INDEXES
 from psion_ledger.witness import Kept, keep
 from tests.ledgers import RUN_ID
 
 OF_THE_RECORD = frozenset(
     (
-        "sequence_index", "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "unnamed_segments",
+        *INDEXES, "ledger_files", "manifest_links", "stream_ranges", "journal_tails", "unnamed_segments",
         "attempt_faults", "attempt_claims", "run_identity",
     )
 )  # fmt: skip
@@ -78,6 +79,7 @@ class CopiedRun(Run):
 # Promises that the copied runs did not make, for laws that apply to those who made them.
 PROMISES = {
     "unrepeated_orders": "select 'derived' as order_kind, 'another' as order_name, null::bigint as pass_sequences",
+    "window_plans": "select 'window' as unit, 16::bigint as sequence_tokens",
     "planned_skips": "select 9::bigint as before_step, 4::bigint as sequences",
 }
 

@@ -20,6 +20,7 @@ WITH_IT: dict[str, tuple[str, ...]] = {
     "every_split_family_is_reported": ("final_split_loss",),
     "family_shares_are_within_caps": ("family_consumption",),
     "index_covers_the_plan": ("indexed_families",),
+    "document_index_covers_the_plan": ("indexed_documents",),
     "measurements_are_declared": ("measurements",),
     "checkpoint_files_hold_their_digests": ("kept_files",),
     "steps_are_dense": ("batch_rollup", "train_steps"),

@@ -14,7 +14,20 @@ from psion_ledger.contracts import Contracts, PlanFamily, SamplingPlan
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
-from tests.ledgers import COMPLETION, Mark, Script, close, ended, index_bytes, opened, seal, started, token_digest
+from psion_ledger.relations import DOCUMENT_INDEX_SCHEMA
+from tests.ledgers import (
+    COMPLETION,
+    Mark,
+    Script,
+    close,
+    ended,
+    index_bytes,
+    opened,
+    parquet_of,
+    seal,
+    started,
+    token_digest,
+)
 
 FAMILY = "text"
 
@@ -104,6 +117,22 @@ def rows_of(loop: Loop) -> list[dict[str, Any]]:
     return rows
 
 
+def documents_of(loop: Loop) -> list[dict[str, Any]]:
+    """The document index of windows: documents of 24 tokens, and a last one of what is left."""
+    return [
+        {
+            "split_name": family.split_name,
+            "source_family_id": family.source_family_id,
+            "source_id": family.split_name,
+            "document_id": f"{family.split_name}/{first // 24}",
+            "first_token": first,
+            "tokens": min(24, family.tokens - first),
+        }
+        for family in loop.plan.families
+        for first in range(0, family.tokens, 24)
+    ]
+
+
 def declared(role: events.ContractRole, document: Any) -> events.ContractDeclared:
     text = encode_document(document)
     return events.ContractDeclared(
@@ -133,6 +162,9 @@ def contracts_of(loop: Loop) -> Iterator[events.Event | Mark]:
     if loop.plan.unit == "sequence":
         rows = rows_of(loop)
         yield files("sequence_index", [(index_bytes(rows), len(rows))])
+    if loop.plan.unit == "window":
+        documents = documents_of(loop)
+        yield files("document_index", [(parquet_of(documents, DOCUMENT_INDEX_SCHEMA), len(documents))])
     if loop.order_files:
         yield files("order_files", list(loop.order_files), "u4")
 

@@ -265,14 +265,23 @@ def _packing() -> Practice:
     )
 
 
-def _windows() -> Practice:
+def windows(held_out: int = 0) -> Loop:
+    """Windows that begin at any token; of so many tokens besides that are held out."""
     own = plan(
         1000, undeclared("windows are drawn from the global generator"), steps=3, batch=4, unit="window",
         passes=Passes(end="spans"),
     )  # fmt: skip
+    families = [
+        msgspec.structs.replace(family, tokens=family.sequences + TOKENS - 1)
+        for family in one_family(1000, TOKENS, held_out)
+    ]
+    return loop(msgspec.structs.replace(own, families=families), lambda position: position * 37 % 900)
+
+
+def _windows() -> Practice:
     return Practice(
         name="random windows of a token stream",
-        loop=loop(own, lambda position: position * 37 % 900),
+        loop=windows(),
         level="accounted",
         neighbours=(
             Neighbour(

@@ -17,6 +17,7 @@ from psion_ledger import catalog, open_run
 from psion_ledger.cli import app
 from psion_ledger.errors import QueryRefused
 from psion_ledger.events import KINDS
+from psion_ledger.relations import INDEXES
 from psion_ledger.report import rows as printing
 from tests.cli import FIXTURE, FIXTURE_LEDGER, ROOT
 
@@ -195,4 +196,4 @@ def test_tables_are_listed_without_those_they_are_made_of() -> None:
     with open_run(FIXTURE_LEDGER, FIXTURE) as run:
         names = {name for (name,) in run.sql("SHOW TABLES;").fetchall()}
     assert {name for name in names if "__" in name} == set()
-    assert names >= {*KINDS, *(view.name for view in catalog.views()), "sequence_index"}
+    assert names >= {*KINDS, *(view.name for view in catalog.views()), *INDEXES}
