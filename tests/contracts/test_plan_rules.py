@@ -219,8 +219,7 @@ def test_windows_have_a_length_and_end_inside_their_family() -> None:
     """A window more than the tokens hold is found, and so is a plan without the windows' length."""
     plan = changed(small_plan(), {"/unit": "window"})
     family = plan.families[1]
-    last = {"/families/1/tokens": family.sequences + 31}
-    assert rules(changed(plan, last)) == []
+    assert rules(changed(plan, {"/families/1/tokens": family.sequences + 31})) == []
     assert rules(changed(plan, {"/families/1/tokens": family.sequences + 30})) == [
         F(
             "CountMismatch", f"{FAMILIES}/1/sequences",
