@@ -21,7 +21,8 @@ VERSION = "1"
 KNOWN: Specification = {
     "shard_sizes": Parameter(list[int], least=1),
     "canonical_nodes": Parameter(int, least=1),
-    "shuffle_block_size": Parameter(int, 1 << 18, least=2),
+    # The library's own default depends on the number of its nodes, so it is told.
+    "shuffle_block_size": Parameter(int, least=2),
 }
 # A quarter more than a block is drawn as an int64.
 BLOCK_MAX = 1 << 62

@@ -41,11 +41,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "torch.replacement": {"draws_before": 0, "state": str},
 }
 REQUIRED = [("megatron.gpt", "documents"), ("megatron.gpt", "epochs")] + [
-    (name, parameter)
-    for name in EXAMPLES
-    if name.startswith("mosaicml.")
-    for parameter in MOSAIC
-    if parameter != "shuffle_block_size"
+    (name, parameter) for name in EXAMPLES if name.startswith("mosaicml.") for parameter in MOSAIC
 ]
 PARAMETERS = [(name, parameter) for name, known in KNOWN.items() for parameter in known]
 

@@ -173,7 +173,7 @@ def test_what_a_mosaic_shuffle_cannot_do_is_found(
     name: str, changes: dict[str, Value], at: str, code: str, expected: str, actual: str
 ) -> None:
     """Shards of other data, more nodes than rows, and blocks whose size cannot be drawn."""
-    parameters: dict[str, Value] = {"shard_sizes": [5, 7, 12], "canonical_nodes": 2}
+    parameters: dict[str, Value] = {"shard_sizes": [5, 7, 12], "canonical_nodes": 2, "shuffle_block_size": 8}
     found = ORDERS[name, "1"].rules(contracts_of(name, 24, parameters | changes))
     assert [ContractFinding(code, f"{AT}/{at}", expected, actual)] == found
 
@@ -200,7 +200,13 @@ def test_nodes_of_other_lengths_repeat_a_row(
     name: str, nodes: int, tail: str, may_repeat: MayRepeat, repeats: bool
 ) -> None:
     """21 rows for two nodes: a plan of which nothing may repeat needs the last turn to be dropped, or three nodes."""
-    parameters: dict[str, Value] = {"shard_sizes": [21], "canonical_nodes": nodes, "tail": tail, "block": 4}
+    parameters: dict[str, Value] = {
+        "shard_sizes": [21],
+        "canonical_nodes": nodes,
+        "tail": tail,
+        "block": 4,
+        "shuffle_block_size": 8,
+    }
     found = ORDERS[name, "1"].rules(contracts_of(name, 21, parameters, may_repeat=may_repeat))
     at = "sampling_plan#/order/may_repeat"
     assert [("OrderMismatch", at, "padding or anything", "nothing")] * repeats == [
