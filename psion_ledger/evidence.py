@@ -5,7 +5,7 @@ Each relation is made when a law reads it. Evidence that is not at hand is said 
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import pyarrow as pa
@@ -113,8 +113,6 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
                     "actual": str(error),
                 }
             )
-    if not rows and "sampling_plan" in documents:
-        rows = [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
     for role, text in run.contracts_text.items():
         if role in DOCUMENTS:
             continue
@@ -133,6 +131,9 @@ def contract_checks(run: Run, sources: Sources) -> pa.Table:
                     "actual": str(error),
                 }
             )
+    malformed = {row["role"] for row in rows} - set(get_args(contract_files.FileContract))
+    if not malformed and "sampling_plan" in documents:
+        rows += [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
     return _table(_CHECKS, rows)
 
 

@@ -22,6 +22,7 @@ from tests.ledgers import (
     close,
     declared,
     edited,
+    good_run,
     index_parts,
     index_rows,
     inserted,
@@ -48,6 +49,14 @@ def test_a_contract_that_is_declared_again_is_found(tmp_path: Path, contracts: C
     assert findings(tmp_path, script, "contracts_are_declared_once") == [
         ("stage_config", 2, RANK0, "1 declaration", "2 declarations"),
         ("stage_config", 9, RANK0, "1 declaration", "2 declarations"),
+    ]
+
+
+def test_a_run_that_was_never_started_is_found(tmp_path: Path, contracts: Contracts) -> None:
+    """Everything else is there."""
+    script = without(good_run(contracts), events.RunStarted)
+    assert findings(tmp_path, script, "contracts_precede_first_batch") == [
+        ("run_started", None, None, "before the first attempt", "never recorded")
     ]
 
 

@@ -1,5 +1,5 @@
 -- name: contracts_precede_first_batch
--- law: Every contract is declared before the first batch is consumed.
+-- law: The run is started, and every contract declared, before the first batch is consumed.
 -- family: binding
 -- level: accounted
 -- over: promised_contracts
@@ -17,5 +17,9 @@ from (
   left join contract_declared as c on c.contract_role = n.role
   cross join progress as r
   where c.contract_role is null and r.attempts > 0
+  union all
+  select 'run_started', null, null, 'before the first attempt', 'never recorded', null
+  from progress as r
+  where r.attempts > 0 and not exists (select * from run_started)
 )
 order by subject, by_stream
