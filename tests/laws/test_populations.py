@@ -127,7 +127,8 @@ def what_is_missed(tmp_path: Path, contracts: Contracts, examined: dict[str, int
     assert script != BASES[drop.base](contracts)
     found = audited(write_ledger(tmp_path, script, strict=False))
     held = [law for law in found.laws if law.status == "held" and law.name not in OF_THE_RECORD]
-    fewer = {law.name for law in held if law.examined != examined[law.name]}
+    # It compares neighbours that were written; that a promised one is missing is for other laws to find.
+    fewer = {law.name for law in held if law.examined != examined[law.name]} - {"updates_change_the_weights"}
     if unpromised(drop) is None:
         assert (found.verdict, fewer) == ("FAIL", set())
     else:
