@@ -313,6 +313,14 @@ def test_updates_that_leave_the_weights_are_found(tmp_path: Path, contracts: Con
     ]
 
 
+def test_weights_that_were_never_written_cannot_be_compared(tmp_path: Path, contracts: Contracts) -> None:
+    """The checkpoint that was promoted is not there: nobody knows whether the updates changed it."""
+    script = without(good_run(contracts), events.CheckpointWritten, nth=2)
+    assert findings(tmp_path, script, "updates_change_the_weights") == [
+        ("a0001-s000004", None, None, "weights to compare", "never written")
+    ]
+
+
 @pytest.mark.parametrize("changes", [{"updated": False}, {"learning_rate": 0.0}, {"grad_norm": 0.0}], ids=str)
 def test_steps_that_update_nothing_may_leave_the_weights(
     tmp_path: Path, contracts: Contracts, changes: dict[str, Any]

@@ -3,7 +3,7 @@
 --   chooses.
 -- family: lineage
 -- level: accounted
--- over: promotions_at_stake
+-- over: promised_promotions
 -- applies: promotions_at_stake
 select coalesce(p.checkpoint_id, 'promotion') as subject, p.seq as event_seq, p.stream,
   case p.criterion

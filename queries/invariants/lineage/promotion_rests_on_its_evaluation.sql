@@ -2,7 +2,7 @@
 -- law: The evaluation that a promotion rests on measured the promoted checkpoint.
 -- family: lineage
 -- level: accounted
--- over: promotions_at_stake
+-- over: promised_promotions
 -- applies: promotions_at_stake
 select coalesce(p.checkpoint_id, 'promotion') as subject, p.seq as event_seq, p.stream,
   'an evaluation of ' || coalesce(p.checkpoint_id, 'a promoted checkpoint') as expected,

@@ -10,4 +10,9 @@ select e.checkpoint_id as subject, e.seq as event_seq, e.stream,
   'the same weights at step ' || e.step as actual
 from equal_checkpoints as e
 where e.updated_step is not null
-order by e.step, e.earlier_step
+union all
+select n.checkpoint_id, null, null, 'weights to compare', 'never written'
+from promised_checkpoints as n
+left join checkpoints as c on c.checkpoint_id = n.checkpoint_id
+where c.checkpoint_id is null
+order by event_seq nulls last, subject, expected
