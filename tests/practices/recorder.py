@@ -269,6 +269,7 @@ def _attempt(loop: Loop, number: int, attempt: Attempt) -> Script:
         stream = f"t{number:04}.r{rank:05}"
         script.append((stream, opened(number, rank)))
         if rank == 0 and number == 1:
+            script.append((stream, events.RunStarted(settings=[], resume_command=None)))
             script += [(stream, step) for step in contracts_of(loop)]
         start = started(loop.contracts, attempt.world, cut, loaded, cursor_position=cursor(loop, cut))
         script.append((stream, start))
