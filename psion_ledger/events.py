@@ -10,7 +10,7 @@ Step k means k optimizer steps completed, k >= 1; step 0 is the state before the
 global, start at 0 and never restart; ranges are half open, [first, end).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -43,7 +43,8 @@ FileRole = Literal["weights", "optimizer", "rng", "cursor", "other"]
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True, gc=False):
-    """Settings shared by the values inside events; events themselves inherit from nothing."""
+    """What events and the values inside them share. It has no field: a kind's fields, and their order on the wire, are
+    those that it writes."""
 
 
 class StreamEnd(_Part, frozen=True, kw_only=True):
@@ -91,15 +92,7 @@ class CheckpointFile(_Part, frozen=True, kw_only=True):
     role: FileRole
 
 
-class StreamOpened(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="stream_opened",
-):
+class StreamOpened(_Part, frozen=True, kw_only=True, tag="stream_opened"):
     """seq 0 of each stream. `attempt_sha256` is that of its `attempts/<n>.json`.
 
     `previous` pins where other streams ended, sorted by stream: rank 0 pins every stream of the attempt before, another
@@ -116,30 +109,14 @@ class StreamOpened(
     previous: Annotated[list[StreamEnd], _Limited]
 
 
-class RunStarted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="run_started",
-):
+class RunStarted(_Part, frozen=True, kw_only=True, tag="run_started"):
     """Settings that no contract holds, and the command that goes on with the run: shown, never executed."""
 
     settings: Annotated[list[Setting], _Limited]
     resume_command: str | None
 
 
-class ContractDeclared(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="contract_declared",
-):
+class ContractDeclared(_Part, frozen=True, kw_only=True, tag="contract_declared"):
     """A promise: `document` is its exact JSON, and `sha256` that of its bytes.
 
     Of an index or of order files it is a list of parts, files in the run's folder.
@@ -151,15 +128,7 @@ class ContractDeclared(
     document: str
 
 
-class StageStarted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="stage_started",
-):
+class StageStarted(_Part, frozen=True, kw_only=True, tag="stage_started"):
     """`config_sha256` is the digest of the stage config's exact JSON; `base_checkpoint_id` is null for the first."""
 
     stage_id: Name
@@ -170,15 +139,7 @@ class StageStarted(
     base_checkpoint_id: str | None
 
 
-class StageCompleted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="stage_completed",
-):
+class StageCompleted(_Part, frozen=True, kw_only=True, tag="stage_completed"):
     """`receipt_sha256s` name the receipts that completion rests on; `completion_digest` is the original's."""
 
     stage_id: Name
@@ -189,15 +150,7 @@ class StageCompleted(
     completion_digest: Digest
 
 
-class StageAdvanced(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="stage_advanced",
-):
+class StageAdvanced(_Part, frozen=True, kw_only=True, tag="stage_advanced"):
     """The next stage begins from a checkpoint that a recorded receipt promoted."""
 
     from_stage_id: Name
@@ -210,15 +163,7 @@ class StageAdvanced(
     transition_digest: Digest
 
 
-class AttemptStarted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="attempt_started",
-):
+class AttemptStarted(_Part, frozen=True, kw_only=True, tag="attempt_started"):
     """One start of training and its circumstances; its number is its stream's.
 
     `cursor_position` is the first position to be consumed; the cut is the step resumed from. `world_size` counts
@@ -241,15 +186,7 @@ class AttemptStarted(
     deterministic: bool
 
 
-class BatchReplayed(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="batch_replayed",
-):
+class BatchReplayed(_Part, frozen=True, kw_only=True, tag="batch_replayed"):
     """One rank's micro batch as consumed: sequences at `first_position`, and every `stride`th position from there.
 
     A sequence is known by its id, or by a sha256 of its tokens where data has no ids. `token_sha256` is over the token
@@ -270,15 +207,7 @@ class BatchReplayed(
     token_sha256: Digest
 
 
-class BatchSkipped(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="batch_skipped",
-):
+class BatchSkipped(_Part, frozen=True, kw_only=True, tag="batch_skipped"):
     """A batch that was drawn but not trained on, with the same identity, before `step`, and why."""
 
     pass_id: Name
@@ -296,15 +225,7 @@ class BatchSkipped(
     reason: Name
 
 
-class StepCompleted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="step_completed",
-):
+class StepCompleted(_Part, frozen=True, kw_only=True, tag="step_completed"):
     """`loss_sum_nats` is this rank's sum over `target_tokens`, `loss_divisor` the global one that the trainer used,
     `loss_nats` the global mean if the trainer reports one. `updated` is false where the optimizer refused the step.
 
@@ -326,15 +247,7 @@ class StepCompleted(
     trainer_step: Count | None
 
 
-class SplitLossMeasured(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="split_loss_measured",
-):
+class SplitLossMeasured(_Part, frozen=True, kw_only=True, tag="split_loss_measured"):
     """One family of one split, measured once in one evaluation. Never label-smoothed.
 
     Measured were the sequences `first_sequence_id`, and every `stride`th from there below `end_sequence_id`; of a set
@@ -360,15 +273,7 @@ class SplitLossMeasured(
     token_sha256: Digest
 
 
-class CheckpointWritten(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="checkpoint_written",
-):
+class CheckpointWritten(_Part, frozen=True, kw_only=True, tag="checkpoint_written"):
     """Emitted only after the bytes are durable. The root checkpoint, at step 0, has no parent.
 
     Its object digest is the sha256 of its one weights file, else of the list of them (`sha256  path` lines by path).
@@ -386,43 +291,19 @@ class CheckpointWritten(
     durable_at_ns: Count
 
 
-class CheckpointLoaded(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="checkpoint_loaded",
-):
+class CheckpointLoaded(_Part, frozen=True, kw_only=True, tag="checkpoint_loaded"):
     """`object_sha256` is the digest of the weights as read."""
 
     checkpoint_id: Name
     object_sha256: Digest
 
 
-class CheckpointRemoved(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="checkpoint_removed",
-):
+class CheckpointRemoved(_Part, frozen=True, kw_only=True, tag="checkpoint_removed"):
     checkpoint_id: Name
     reason: Name
 
 
-class CheckpointPromoted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="checkpoint_promoted",
-):
+class CheckpointPromoted(_Part, frozen=True, kw_only=True, tag="checkpoint_promoted"):
     """The run's result, why it is, and the evaluation that this rests on. `object_sha256` is the digest of the weights
     as read at promotion; `criterion_split` the split whose loss decided."""
 
@@ -434,15 +315,7 @@ class CheckpointPromoted(
     evaluation_id: str | None
 
 
-class VerificationStarted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="verification_started",
-):
+class VerificationStarted(_Part, frozen=True, kw_only=True, tag="verification_started"):
     """A dry pass over the run's steps [first_step, end_step). `sample_bps` of them; 10,000 is every one."""
 
     verification_id: Name
@@ -453,15 +326,7 @@ class VerificationStarted(
     corpus_digest: Digest | None
 
 
-class VerificationCompleted(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="verification_completed",
-):
+class VerificationCompleted(_Part, frozen=True, kw_only=True, tag="verification_completed"):
     """What the verifier itself counted; the laws compare batch by batch and do not rely on it."""
 
     verification_id: Name
@@ -470,15 +335,7 @@ class VerificationCompleted(
     first_mismatch_position: Count | None
 
 
-class ReceiptRecorded(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="receipt_recorded",
-):
+class ReceiptRecorded(_Part, frozen=True, kw_only=True, tag="receipt_recorded"):
     """The exact receipt, and the manifest entries [0, basis_entries) that it was derived from."""
 
     schema_version: Name
@@ -489,15 +346,7 @@ class ReceiptRecorded(
     derivation_version: Ordinal
 
 
-class GapRecorded(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="gap_recorded",
-):
+class GapRecorded(_Part, frozen=True, kw_only=True, tag="gap_recorded"):
     """What could not be written, and why: events after `after_seq` of `gap_stream`; recorded in a new stream."""
 
     gap_stream: Name
@@ -506,30 +355,14 @@ class GapRecorded(
     reason: Name
 
 
-class StreamEnded(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="stream_ended",
-):
+class StreamEnded(_Part, frozen=True, kw_only=True, tag="stream_ended"):
     """The last event of a train stream that was not killed: how training ended there, and after which step."""
 
     outcome: Literal["completed", "stopped", "failed"]
     last_step: Count
 
 
-class RunFinished(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    array_like=True,
-    gc=False,
-    tag="run_finished",
-):
+class RunFinished(_Part, frozen=True, kw_only=True, tag="run_finished"):
     """The end of the run, in a completion stream alone; `reason` says why it ended early."""
 
     outcome: Literal["completed", "ended_early"]
@@ -543,15 +376,7 @@ Event = (
     | GapRecorded | StreamEnded | RunFinished
 )  # fmt: skip
 
-KINDS: dict[str, type[Struct]] = {
-    str(kind.__struct_config__.tag): kind
-    for kind in (
-        StreamOpened, RunStarted, ContractDeclared, StageStarted, StageCompleted, StageAdvanced, AttemptStarted,
-        BatchReplayed, BatchSkipped, StepCompleted, SplitLossMeasured, CheckpointWritten, CheckpointLoaded,
-        CheckpointRemoved, CheckpointPromoted, VerificationStarted, VerificationCompleted, ReceiptRecorded,
-        GapRecorded, StreamEnded, RunFinished,
-    )
-}  # fmt: skip
+KINDS: dict[str, type[Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Event)}
 
 # How many fields each kind has in each version: the tail of newer fields is left off when an old event is
 # re-encoded to its old bytes. A row is only ever added.

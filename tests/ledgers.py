@@ -502,7 +502,8 @@ def edited(
     """The script with some fields of one event changed."""
     at = place(script, kind, nth, stream)
     name, event = script[at]
-    return [*script[:at], (name, msgspec.structs.replace(event, **changes)), *script[at + 1 :]]  # type: ignore[type-var]
+    assert isinstance(event, msgspec.Struct)
+    return [*script[:at], (name, msgspec.structs.replace(event, **changes)), *script[at + 1 :]]
 
 
 def without(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> Script:

@@ -48,7 +48,7 @@ def tables(run: Path, promised: Sequence[Promised]) -> pa.Table:
     return pa.concat_tables([pq.read_table(pa.BufferReader(read(run, file))) for file in promised])
 
 
-class VerifiedFiles(pafs.FileSystemHandler):  # type: ignore[misc]
+class VerifiedFiles(pafs.FileSystemHandler):
     """A file system that holds the promised files of a run and no other; every opening is hashed.
 
     A damaged file is opened as an empty one, which no Parquet reader takes; `damage` keeps the error that tells why.
