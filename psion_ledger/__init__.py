@@ -1,8 +1,8 @@
 """psion-ledger: an event-sourced audit engine for language-model pretraining. The map, in the order of the imports:
 
     record   errors  escape  inputs  digest  events  contracts/  log/  orders/  heads/  completion  limits  once
-    derive   record  catalog  inventory  relations  sandbox  ledger  answering  ordered  receipts/  by SQL
-    audit    program  replay/  witness  fsck/  evidence  findings  account  audit         whether it holds, as findings
+    derive   reading  catalog  inventory  relations  sandbox  ledger  answering  ordered  receipts/  by SQL
+    audit    program  replay/  witness  fsck/  evidence  findings  account  auditing  whether it holds, as findings
     show     settings  duckdb_file  listing  report/  cli/  pages      for people and machines
 
 A later row never serves an earlier one. The SQL is in `queries/`, one SELECT a file.

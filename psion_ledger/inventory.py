@@ -6,7 +6,7 @@ import msgspec
 import pyarrow as pa
 
 from psion_ledger.log.frame import first_link
-from psion_ledger.record import LedgerFile, Record
+from psion_ledger.reading import LedgerFile, Record
 
 _FILES_SCHEMA = pa.schema(
     [

@@ -18,7 +18,7 @@ from psion_ledger import catalog, limits, relations
 from psion_ledger.contracts import Contracts, decode_base, decode_document, decode_model
 from psion_ledger.errors import CannotDecide, Damaged, LimitHit, NoSuchRun, QueryRefused
 from psion_ledger.log import claim, verified
-from psion_ledger.record import Fault, LedgerFile, Record, read
+from psion_ledger.reading import Fault, LedgerFile, Record, read
 from psion_ledger.sandbox import Sandbox
 
 # A message may list sixty candidates, or quote a value of the record.

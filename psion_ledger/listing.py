@@ -22,7 +22,7 @@ from psion_ledger.inputs import read_input
 from psion_ledger.log import created_at_ns, run_names
 
 if TYPE_CHECKING:
-    from psion_ledger.audit import Audit
+    from psion_ledger.auditing import Audit
     from psion_ledger.ledger import Run
 
 SCHEMA = "psion_ledger.runs_cache.v1"

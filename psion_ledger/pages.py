@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from psion_ledger import catalog
-from psion_ledger.audit import FAMILIES
+from psion_ledger.auditing import FAMILIES
 from psion_ledger.contracts import DOCUMENTS
 from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log.claim import FORMAT_VERSION

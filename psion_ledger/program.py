@@ -18,9 +18,9 @@ from psion_ledger.errors import LedgerError, StageRefused
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
 from psion_ledger.log.names import completion_number
+from psion_ledger.reading import read
 from psion_ledger.receipts import digests, templates
 from psion_ledger.receipts.verify import decode_receipt, verify_receipt
-from psion_ledger.record import read
 
 STAGE_ORDER: tuple[events.StageKind, ...] = ("pretrain", "general_sft", "agentic_sft", "rl")
 _FIRST_KINDS = ("pretrain", "general_sft")

@@ -20,7 +20,7 @@ from psion_ledger import catalog, inventory, limits
 from psion_ledger.errors import ContractRefused
 from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log import columns, contract_files, files, verified
-from psion_ledger.record import LedgerFile, Record
+from psion_ledger.reading import LedgerFile, Record
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,

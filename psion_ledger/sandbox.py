@@ -22,7 +22,7 @@ from psion_ledger.log import child_command
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from psion_ledger.record import Record
+    from psion_ledger.reading import Record
 
 LENGTH_BYTES = 8
 # How long a child may take to end once it was killed, before it is left to the system.

@@ -11,7 +11,7 @@ import msgspec
 from psion_ledger import heads
 from psion_ledger.errors import Inaccessible, LedgerError, UsageError
 from psion_ledger.log import files
-from psion_ledger.record import Record
+from psion_ledger.reading import Record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -109,7 +109,7 @@ if __name__ == "__main__":
     import pyarrow.dataset
     import pyarrow.parquet  # noqa: F401
 
-    from psion_ledger import audit, cli, fsck, heads, ledger, receipts  # noqa: F401
+    from psion_ledger import auditing, cli, fsck, heads, ledger, receipts  # noqa: F401
     from psion_ledger.log import compact, segment  # noqa: F401
     from psion_ledger.report import facts, show, terminal  # noqa: F401
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from psion_ledger import answering
 from psion_ledger.ledger import Run
-from psion_ledger.record import Record
+from psion_ledger.reading import Record
 
 NOBODY = 65534
 

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from psion_ledger import events, log, open_run
-from psion_ledger.audit import Audit, audit
+from psion_ledger.auditing import Audit, audit
 from psion_ledger.completion import finish_run, open_completion
 from psion_ledger.digest import sha256
 from psion_ledger.errors import UsageError, WriterBusy
 from psion_ledger.log.segment import seal_run
 from psion_ledger.program import complete_stage
+from psion_ledger.reading import read
 from psion_ledger.receipts import record_receipt
-from psion_ledger.record import read
 from tests.laws import audited, rows, violations
 from tests.laws.forging import entries, rewritten
 from tests.ledgers import (

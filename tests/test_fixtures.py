@@ -3,7 +3,7 @@
 import re
 
 from fixtures import build
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.ledger import open_run
 
 

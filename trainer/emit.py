@@ -23,8 +23,8 @@ from psion_ledger import __version__, completion, contracts, digest, events, log
 from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.ledger import Run
 from psion_ledger.program import complete_stage
+from psion_ledger.reading import read
 from psion_ledger.receipts.verify import record_receipt
-from psion_ledger.record import read
 from trainer import environment
 from trainer.checkpoint import Recorded, Written
 from trainer.config import ANCHORS, Settings

@@ -70,8 +70,7 @@ def audit(
     ledger: Ledger = LEDGER,
 ) -> int:
     """Check every law over a run, and say how far its evidence carries."""
-    from psion_ledger import audit as auditing
-    from psion_ledger import listing
+    from psion_ledger import auditing, listing
     from psion_ledger.report import facts, terminal
     from psion_ledger.report.console import console
 

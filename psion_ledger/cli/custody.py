@@ -24,7 +24,7 @@ from psion_ledger.escape import plain
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from psion_ledger.record import Record
+    from psion_ledger.reading import Record
 
 OptionalPublicKey = Annotated[
     Path | None,

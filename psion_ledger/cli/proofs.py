@@ -13,7 +13,7 @@ from psion_ledger.errors import CannotDecide, Damaged, LedgerError, Unreadable, 
 if TYPE_CHECKING:
     from psion_ledger.heads import Head
     from psion_ledger.ledger import Run
-    from psion_ledger.record import Record
+    from psion_ledger.reading import Record
 
 PublicKey = Annotated[Path, typer.Option("--key", help="The Ed25519 public key (PEM) that signs the heads.")]
 _NOTE = re.compile(r"(0|[1-9][0-9]{0,18})\.note")

@@ -14,10 +14,10 @@ from psion_ledger.events import ReceiptRecorded
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer, manifest
 from psion_ledger.ordered import is_followed
+from psion_ledger.reading import read
 from psion_ledger.receipts.derive import derive_receipt
 from psion_ledger.receipts.documents import SCHEMA_VERSION, PretrainStageReceipt
 from psion_ledger.receipts.templates import DERIVATION_VERSION
-from psion_ledger.record import read
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

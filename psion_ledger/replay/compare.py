@@ -14,7 +14,7 @@ from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
 from psion_ledger.log import columns
 from psion_ledger.ordered import contracts_that_hold, order_of
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from psion_ledger.replay.batches import Cell, Shards, batches, corpus_of, declared_corpus_digest
 
 _FIELDS = (

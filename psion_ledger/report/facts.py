@@ -6,7 +6,7 @@ import msgspec
 
 from psion_ledger import catalog
 from psion_ledger.account import Commands
-from psion_ledger.audit import Audit
+from psion_ledger.auditing import Audit
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
 

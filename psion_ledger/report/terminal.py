@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from psion_ledger.audit import FAMILIES, Audit
+from psion_ledger.auditing import FAMILIES, Audit
 from psion_ledger.escape import brief, plain
 from psion_ledger.findings import Finding, LawResult
 from psion_ledger.report import words

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from psion_ledger.account import Checked, Open, Point, Promise
-from psion_ledger.audit import Audit
+from psion_ledger.auditing import Audit
 
 Values = dict[str, Any]
 LAWS_NAMED_MAX = 5

@@ -11,7 +11,7 @@ from psion_ledger import events, log
 from psion_ledger.log import journal
 from psion_ledger.log.sealer import Sealer
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.campaigns.recovery_checks import Row, damaged, expected_rows, recovered_rows
 from tests.campaigns.results import empty_folder
 from tests.ledgers import RUN_ID, opened

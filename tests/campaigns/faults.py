@@ -20,7 +20,7 @@ import msgspec
 
 from psion_ledger import events, log
 from psion_ledger.errors import LedgerError, WriterFailed
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.campaigns.canonical_run import RANKS, SCRIPT, Kept, Play, batch, no_sync_thread
 from tests.campaigns.parallel import Outcome, in_processes
 from tests.campaigns.recovery_checks import RAISED, Row, expected_rows, live_on, raised, recover, recovered_rows

@@ -25,7 +25,7 @@ from psion_ledger.log import columns, journal
 from psion_ledger.log.frame import Frame
 from psion_ledger.log.sealer import Sealer
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import Record, read
+from psion_ledger.reading import Record, read
 from tests.campaigns.recovery_checks import damaged, tree_hash
 from tests.campaigns.results import Result, empty_folder
 from tests.ledgers import RUN_ID, opened

@@ -18,7 +18,7 @@ from psion_ledger.log import journal
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.sealer import Sealer
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import Record, read
+from psion_ledger.reading import Record, read
 from tests.campaigns.parallel import collected
 from tests.campaigns.recovery_checks import damaged
 from tests.campaigns.results import empty_folder

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from psion_ledger import events, log
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.errors import LedgerError
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import open_run
 from psion_ledger.log import manifest
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import Record, read
+from psion_ledger.reading import Record, read
 from tests.campaigns.canonical_run import Kept, Promise, attempt_started, batch
 from tests.campaigns.disk import Tree, content_hash, read_tree
 from tests.ledgers import RUN_ID, opened

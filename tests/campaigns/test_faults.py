@@ -8,7 +8,7 @@ from psion_ledger import events, log
 from psion_ledger.errors import WriterFailed
 from psion_ledger.log import journal
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.campaigns.faults import Case, calls, faults, run_case
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.disks import fill

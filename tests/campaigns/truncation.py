@@ -17,7 +17,7 @@ from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.fsck import Checked, fsck
 from psion_ledger.log import frame
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.campaigns.canonical_run import batch, checkpoint, no_sync_thread
 from tests.campaigns.parallel import Outcome, in_processes, listed
 from tests.campaigns.recovery_checks import expected_rows, recovered_rows, tree_hash

@@ -11,7 +11,7 @@ import pytest
 
 from psion_ledger import events, heads, log
 from psion_ledger.log import canonical, manifest, open_writer
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
 from tests.laws.forging import entries, rewritten
 from tests.ledgers import RANK0, opened

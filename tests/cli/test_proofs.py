@@ -12,7 +12,7 @@ from psion_ledger import heads, log
 from psion_ledger.cli import app
 from psion_ledger.log import manifest, open_writer
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.heads.samples import KEY, OTHER_KEY, private_pem, public_pem
 from tests.laws.forging import entries, rewritten
 from tests.ledgers import RUN_ID, opened

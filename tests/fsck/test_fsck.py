@@ -14,7 +14,7 @@ from psion_ledger.errors import NoSuchRun
 from psion_ledger.fsck import Checked, Finding, fsck
 from psion_ledger.log import canonical, manifest
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws.forging import entries
 from tests.laws.test_outside import replaced, with_rows
 from tests.ledgers import RANK0, RUN_ID, beginning, good_run, opened, real_contracts, write_ledger

@@ -11,7 +11,7 @@ from psion_ledger import events, heads, log
 from psion_ledger.contracts import DOCUMENTS, Contracts, DocumentRole, decode_document
 from psion_ledger.digest import sha256
 from psion_ledger.errors import ContractRefused
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.heads.samples import KEY
 from tests.ledgers import COMPLETION, RUN_ID, Script, close, index_rows, seal, trained_run, write_ledger
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 
 from psion_ledger import catalog, events
-from psion_ledger.audit import run_law
+from psion_ledger.auditing import run_law
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
 from psion_ledger.evidence import Sources
 from psion_ledger.findings import LawResult
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from psion_ledger.witness import Kept
 from tests.documents import changed
 from tests.ledgers import RUN_ID, Script, checkpoint_id, weights, write_ledger, write_shards

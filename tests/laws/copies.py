@@ -6,10 +6,10 @@ import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from psion_ledger import catalog, evidence, heads
-from psion_ledger.audit import provide
+from psion_ledger.auditing import provide
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
-from psion_ledger.record import Record, read
+from psion_ledger.reading import Record, read
 from psion_ledger.relations import INDEXES
 from psion_ledger.witness import Kept, keep
 from tests.ledgers import RUN_ID

@@ -10,7 +10,7 @@ from psion_ledger import events, log
 from psion_ledger.contracts import Contracts, encode_document, tokenizer_binding_digest
 from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.documents import config_of, descriptor_of
 from tests.laws import OTHER, findings, status, with_change
 from tests.ledgers import (

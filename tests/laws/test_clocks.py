@@ -13,12 +13,12 @@ import pytest
 
 import psion_ledger
 from psion_ledger import catalog, events
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.ledger import Run
 from psion_ledger.log import position
+from psion_ledger.reading import read
 from psion_ledger.receipts import verify_receipt
-from psion_ledger.record import read
 from tests.ledgers import Script, good_run, resumed_run, write_ledger
 
 E = TypeVar("E")
@@ -137,7 +137,7 @@ def test_a_comparison_of_clocks_would_be_seen(sql: str) -> None:
 def test_no_check_in_python_compares_clocks() -> None:
     """The stage program, the derivations, the contracts' rules and the strict reading: no operator beside a clock."""
     package = Path(str(psion_ledger.__file__)).parent
-    paths = [package / "program.py", package / "evidence.py", package / "audit.py"]
+    paths = [package / "program.py", package / "evidence.py", package / "auditing.py"]
     paths += [path for name in ("receipts", "contracts", "replay") for path in sorted((package / name).glob("*.py"))]
     found = [
         f"{path.name}:{node.lineno}"

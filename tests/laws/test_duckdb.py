@@ -19,7 +19,7 @@ from psion_ledger.events import KINDS
 from psion_ledger.log import columns
 from psion_ledger.log.segment import parquet_bytes
 from psion_ledger.log.verified import VerifiedFiles
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.suites import sampled
 
 ROWS = 6

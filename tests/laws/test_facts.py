@@ -14,14 +14,14 @@ import msgspec
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import Audit, audit
+from psion_ledger.auditing import Audit, audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
+from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
-from psion_ledger.record import read
 from tests.laws.extremes import Change, changed, of_documents, of_events, rare_run, wrong
 from tests.ledgers import (
     RANK0,

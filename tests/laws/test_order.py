@@ -6,15 +6,15 @@ import msgspec
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.sampling_plan import Passes
 from psion_ledger.digest import sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
+from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
-from psion_ledger.record import read
 from tests.laws import findings, status, with_change
 from tests.ledgers import (
     RANK0,

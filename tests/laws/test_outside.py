@@ -12,7 +12,7 @@ import pytest
 from psion_ledger.digest import merkle_root, sha256
 from psion_ledger.log import manifest
 from psion_ledger.log.segment import parquet_bytes
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws import audited, findings_after
 from tests.laws.copies import kept
 from tests.laws.forging import entries, rewritten, step_file

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import Audit, audit
+from psion_ledger.auditing import Audit, audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws import OTHER, completion, findings, status
 from tests.ledgers import (
     RANK0,

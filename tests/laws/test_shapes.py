@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import relations
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.findings import LawResult
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws.extremes import changed, wrong
 from tests.laws.test_facts import BASES, EVENTS
 from tests.laws.test_populations import BASES as WHOLE

@@ -12,9 +12,9 @@ from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
+from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.documents import PretrainStageReceipt
-from psion_ledger.record import read
 from tests.documents import changed, config_of
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, with_change
 from tests.ledgers import (

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import Audit, audit
+from psion_ledger.auditing import Audit, audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.ledger import Run
 from psion_ledger.log import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws import Row, rows, status, with_change
 from tests.laws.resumes import resumed_after
 from tests.ledgers import (

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import catalog
-from psion_ledger.audit import Audit, audit, run_law
+from psion_ledger.auditing import Audit, audit, run_law
 from psion_ledger.contracts import Contracts
 from psion_ledger.evidence import Sources
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws.copies import RECORDED, CopiedRun, Copies, empty, kept, promise
 from tests.ledgers import RANK0, RUN_ID, beginning, opened, write_ledger
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from psion_ledger import events, log
 from psion_ledger.log import columns
 from psion_ledger.log.frame import Frame, decode_event, encode
-from psion_ledger.record import Tail, read
+from psion_ledger.reading import Tail, read
 from tests.ledgers import RUN_ID, opened
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from psion_ledger import log
 from psion_ledger.log import child_command
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import opened
 from tests.log.streams import claimed_run, numbered
 

@@ -15,7 +15,7 @@ from psion_ledger import log, open_run
 from psion_ledger.errors import BadRunId, CannotDecide, NewerFormat, NoSuchRun, Unreadable, UsageError
 from psion_ledger.log import claim
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import start
 from tests.log.streams import written

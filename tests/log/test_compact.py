@@ -14,7 +14,7 @@ from psion_ledger.fsck import fsck
 from psion_ledger.log import canonical, manifest, reread
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import parquet_bytes, seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.streams import claimed_run, numbered
 from tests.log.test_seal import contents

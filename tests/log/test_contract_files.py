@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from psion_ledger import events, log, open_run
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import ContractRefused, Damaged, Unreadable, UsageError
 from psion_ledger.fsck import fsck
 from psion_ledger.log import contract_files
 from psion_ledger.log.contract_files import Part, parts_of
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.laws import audited
 from tests.ledgers import (
     RANK0,

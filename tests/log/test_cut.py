@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import events, log
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.digest import leaf_hash
 from psion_ledger.errors import Unreadable, WriterFailed
 from psion_ledger.fsck import fsck
 from psion_ledger.ledger import Run
 from psion_ledger.log import cut, frame
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.cli import psion
 from tests.ledgers import RUN_ID, opened
 from tests.log.streams import claimed_run, frames, numbered, written

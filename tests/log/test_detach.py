@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import events, log, open_run
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.errors import UsageError, WriterFailed
 from psion_ledger.log.segment import seal_run
 from tests.ledgers import RANK0, RUN_ID, opened

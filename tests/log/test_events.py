@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psion_ledger import events, log
 from psion_ledger.errors import EventRefused
 from psion_ledger.log import frame
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.streams import frames
 from tests.log.vocabulary import EXAMPLES, bits, events_of

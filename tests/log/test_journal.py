@@ -13,7 +13,7 @@ from psion_ledger import events, log, open_run
 from psion_ledger.errors import EventRefused, UsageError, WriterBusy, WriterFailed
 from psion_ledger.log import frame, journal, liveness, sealer
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.disks import fill
 from tests.log.processes import finished, live_writer, start

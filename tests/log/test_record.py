@@ -9,7 +9,7 @@ from psion_ledger.digest import sha256
 from psion_ledger.errors import Damaged
 from psion_ledger.log.files import measure
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer
 from tests.log.streams import claimed_run, frames, numbered, written

@@ -18,7 +18,7 @@ from psion_ledger.ledger import Run
 from psion_ledger.log import claim, frame, seal_in_child
 from psion_ledger.log import journal as journals
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
 from tests.log.processes import live_writer, start
 from tests.log.streams import claimed_run, frames, numbered, recorded, written

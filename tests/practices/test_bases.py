@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import Audit, audit
+from psion_ledger.auditing import Audit, audit
 from psion_ledger.contracts import BaseCheckpoint, BaseFile, BaseRun
 from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
+from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.verify import decode_receipt
-from psion_ledger.record import read
 from tests import ledgers
 from tests.ledgers import RANK0, Script, edited, place, real_contracts, weights, write_ledger
 from tests.practices.recorder import declared

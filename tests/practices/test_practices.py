@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from psion_ledger.audit import Audit, audit
+from psion_ledger.auditing import Audit, audit
 from psion_ledger.events import KINDS
 from psion_ledger.findings import Finding
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from tests.ledgers import Script, write_ledger
 from tests.practices.__main__ import PAGE, page
 from tests.practices.recorder import script_of

@@ -13,6 +13,7 @@ from psion_ledger.contracts import encode_document
 from psion_ledger.digest import sha256
 from psion_ledger.errors import CannotDecide, Damaged
 from psion_ledger.ledger import Run
+from psion_ledger.reading import read
 from psion_ledger.receipts import (
     PretrainStageReceipt,
     Verification,
@@ -23,7 +24,6 @@ from psion_ledger.receipts import (
     verify_receipt,
 )
 from psion_ledger.receipts.verify import compare
-from psion_ledger.record import read
 from psion_ledger.replay import record_replay
 from tests.documents import changed
 from tests.ledgers import (

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from psion_ledger import events, log, open_run
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.contracts import Contracts, encode_document
 from psion_ledger.contracts.steps import Cell
 from psion_ledger.digest import sha256

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from psion_ledger import events, log, open_run
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from psion_ledger.contracts import Contracts
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log.segment import seal_run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from psion_ledger.replay import Replay, record_replay, replay
 from tests.documents import changed
 from tests.ledgers import (

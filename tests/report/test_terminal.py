@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import events
-from psion_ledger.audit import audit, commands
+from psion_ledger.auditing import audit, commands
 from psion_ledger.escape import plain
 from psion_ledger.ledger import Run
-from psion_ledger.record import read
+from psion_ledger.reading import read
 from psion_ledger.report import terminal
 from psion_ledger.report.console import console
 from psion_ledger.report.facts import gather

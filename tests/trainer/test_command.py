@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from psion_ledger import open_run
-from psion_ledger.audit import audit
+from psion_ledger.auditing import audit
 from tests.log.disks import fill
 from tests.trainer.tiny import write_corpus
 from trainer import talk
