@@ -1,5 +1,7 @@
 """The order of a run, derived from its contracts: which sequence belongs at each position, whatever the run says."""
 
+from pathlib import Path
+
 import pyarrow as pa
 
 from psion_ledger import catalog, orders
@@ -28,12 +30,16 @@ def contracts_that_hold(run: Run) -> Contracts:
 
 def order_of(run: Run) -> orders.Order:
     """The order that the run's contracts give, or their files. Raises CannotDecide, ContractRefused, Damaged."""
-    contracts = contracts_that_hold(run)
+    return order_in(run.record.folder, contracts_that_hold(run), run.contracts_text.get("order_files"))
+
+
+def order_in(folder: Path, contracts: Contracts, listed: str | None) -> orders.Order:
+    """The order that contracts give which hold, or the declared list of files in a run's folder. Raises CannotDecide,
+    ContractRefused, Damaged."""
     if contracts.sampling_plan.order.kind != "materialised":
-        return orders.derived(contracts)
-    if (listed := run.contracts_text.get("order_files")) is None:
-        raise CannotDecide(f"run {run.run_id}: its order is in files, and none are declared")
-    folder = run.record.folder
+        return orders.derive(contracts)
+    if listed is None:
+        raise CannotDecide(f"run {folder.name}: its order is in files, and none are declared")
 
     def read(part: contract_files.Part) -> bytes:
         try:

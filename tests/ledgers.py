@@ -19,7 +19,7 @@ from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError
-from psion_ledger.orders import Order, derived
+from psion_ledger.orders import Order, derive
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
 from psion_ledger.relations import SEQUENCE_INDEX_SCHEMA
@@ -153,7 +153,7 @@ def order_of(contracts: Contracts) -> Order:
     """The contracts' order; it takes a tenth of a second to make, so tests share it."""
     key = (encode_document(policy_of(contracts)), encode_document(contracts.sampling_plan))
     if key not in _ORDERS:
-        _ORDERS[key] = derived(contracts)
+        _ORDERS[key] = derive(contracts)
     return _ORDERS[key]
 
 

@@ -53,6 +53,13 @@ def position_after(plan: SamplingPlan, step: int) -> int:
     return position
 
 
+def end_of_step(plan: SamplingPlan, position: int, step: int) -> int:
+    """The position behind a step that begins at `position`. The plan has a schedule."""
+    assert plan.batch.schedule, "a plan without sizes of batches promises no positions"
+    size = [size.sequences for size in plan.batch.schedule if size.first_step <= step][-1]
+    return _after(plan, position, 1, size)
+
+
 def positions_of(plan: SamplingPlan, step: int) -> range:
     """The positions of a step (1-based), those that are skipped before it left out."""
     skipped = sum(skip.sequences for skip in plan.planned_skips if skip.before_step == step)
@@ -62,7 +69,7 @@ def positions_of(plan: SamplingPlan, step: int) -> range:
 def cells(plan: SamplingPlan, positions: range, world_size: int) -> Iterator[Cell]:
     """Who takes which of a step's positions, by rank and then by micro step. A rank may have none.
 
-    The plan says how many sequences a micro batch has.
+    Where the plan does not say how many sequences a micro batch has, a rank takes all of its own at once.
     """
     for rank in range(world_size):
         for micro_step, own in enumerate(_shares(plan, positions, rank, world_size)):
@@ -75,10 +82,10 @@ def cells(plan: SamplingPlan, positions: range, world_size: int) -> Iterator[Cel
 def _shares(plan: SamplingPlan, positions: range, rank: int, world_size: int) -> Iterator[range]:
     """A rank's positions in each micro step."""
     micro, strided = plan.batch.micro_batch_sequences, plan.ranks.take == "strided"
-    assert micro is not None, "a plan without the size of micro batches promises no micro steps"
-    if plan.ranks.layout == "rank_major":
-        each = -(-len(positions) // world_size)
+    each = -(-len(positions) // world_size)
+    if micro is None or plan.ranks.layout == "rank_major":
         own = positions[rank::world_size] if strided else positions[rank * each : (rank + 1) * each]
+        micro = micro or max(1, each)
         for first in range(0, len(own), micro):
             yield own[first : first + micro]
         return

@@ -30,9 +30,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     created_at_ns: int
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`attempts/<n>.json`: which process began training for the nth time. The run's id and nonce keep the attempts of
-    two runs apart."""
+    two runs apart; ranks of one start find their attempt by its `launch_id`."""
 
     run_id: str
     nonce: str
@@ -40,6 +40,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host: str
     boot_id: str
     started_at_ns: int
+    launch_id: str | None = None
 
 
 class _Version(msgspec.Struct):
@@ -169,8 +170,9 @@ def _refuse_folders(run: Path) -> None:
             raise files.inaccessible(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
-def claim_attempt(run: Path) -> int:
-    """Take the next attempt number, durably; rank 0 calls it once for each start of training."""
+def claim_attempt(run: Path, launch_id: str | None = None) -> int:
+    """Take the next attempt number, durably; rank 0 calls it once for each start of training, which other ranks know by
+    `launch_id`."""
     claimed, _ = read_claim(run)
     owner = Attempt(
         run_id=claimed.run_id,
@@ -179,6 +181,7 @@ def claim_attempt(run: Path) -> int:
         host=socket.gethostname(),
         boot_id=_boot_id(),
         started_at_ns=time.time_ns(),
+        launch_id=launch_id,
     )
     with files.reported(run):
         files.sync_above(run)

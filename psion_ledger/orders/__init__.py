@@ -11,6 +11,7 @@ import msgspec
 from psion_ledger.contracts import ContractFinding, Contracts, check_documents
 from psion_ledger.errors import CannotDecide, ContractRefused
 from psion_ledger.orders import megatron, mosaicml, pcg64, sequential, torch_orders, weighted_cycle
+from psion_ledger.orders.declaring import Declared, OrderFile, derived, file, undeclared
 from psion_ledger.orders.passes import Ids
 
 
@@ -50,7 +51,7 @@ def _kind(contracts: Contracts) -> Kind | None:
     return None if order.name is None or order.version is None else ORDERS.get((order.name, order.version))
 
 
-def derived(contracts: Contracts) -> Order:
+def derive(contracts: Contracts) -> Order:
     """The order that the contracts name. Raises CannotDecide for one that is not declared, or not known here."""
     order = contracts.sampling_plan.order
     if order.kind == "undeclared":
@@ -79,4 +80,17 @@ def require_bound(contracts: Contracts) -> None:
         raise ContractRefused("\n".join([f"the contracts do not hold ({len(found)} findings):", *lines]))
 
 
-__all__ = ["ORDERS", "Ids", "Kind", "Order", "check_contracts", "derived", "require_bound"]
+__all__ = [
+    "ORDERS",
+    "Declared",
+    "Ids",
+    "Kind",
+    "Order",
+    "OrderFile",
+    "check_contracts",
+    "derive",
+    "derived",
+    "file",
+    "require_bound",
+    "undeclared",
+]

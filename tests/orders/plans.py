@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from psion_ledger.contracts import Contracts, PlanFamily
 from psion_ledger.contracts.sampling_plan import MayRepeat, OrderParameter, PlanOrder
-from psion_ledger.orders import ORDERS, Order, derived
+from psion_ledger.orders import ORDERS, Order, derive
 from tests.documents import small_contracts
 
 VECTORS = Path(__file__).resolve().parents[2] / ".." / "shared" / "orders" / "vectors.json"
@@ -75,7 +75,7 @@ def order_of(name: str, entries: int, *, seed: int = 7, **parameters: Value) -> 
     """The order, once its own rules are seen to hold."""
     contracts = contracts_of(name, entries, parameters, seed=seed)
     assert ORDERS[name, "1"].rules(contracts) == []
-    return derived(contracts)
+    return derive(contracts)
 
 
 def passes_of(order: Order, length: int, count: int) -> list[list[int]]:

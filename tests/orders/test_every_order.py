@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from psion_ledger.contracts import ContractFinding, Contracts
 from psion_ledger.contracts.sampling_plan import Passes
-from psion_ledger.orders import ORDERS, derived
+from psion_ledger.orders import ORDERS, derive
 from psion_ledger.orders.parameters import INTEGER_MAX
 from tests.orders.plans import Value, contracts_of, train_family
 
@@ -133,7 +133,7 @@ def test_a_tail_that_is_none_is_found(name: str) -> None:
 def test_a_pass_is_a_permutation_with_the_tail_that_is_told(name: str, tail: str, length: int) -> None:
     """Blocks of seven: three are full, and the fourth is kept as it is, dropped, or filled up from the head."""
     changes: dict[str, Value] = {"tail": tail, "block": 7}
-    order, whole = derived(example(name, changes)), derived(example(name))
+    order, whole = derive(example(name, changes)), derive(example(name))
     for number in range(3):
         entries = whole.sequence_ids(number * ENTRIES, (number + 1) * ENTRIES).tolist()
         assert sorted(entries) == list(range(ENTRIES))
@@ -188,12 +188,12 @@ def test_an_order_is_the_same_in_whatever_ranges_it_is_read(
 ) -> None:
     """World size, micro steps and the point of resumption only cut it; and what was read before changes nothing."""
     contracts = example(name, {"tail": tail, "block": 5} if name in PASSES else {})
-    order, parts, at = derived(contracts), list[int](), first
+    order, parts, at = derive(contracts), list[int](), first
     order.sequence_ids(earlier, earlier + 9)
     for size in sizes:
         parts += order.sequence_ids(at, at + size).tolist()
         at += size
-    whole = derived(contracts).sequence_ids(first, at)
+    whole = derive(contracts).sequence_ids(first, at)
     assert (whole.tolist(), "int64") == (parts, str(whole.dtype))
 
 
@@ -202,19 +202,19 @@ def test_entries_are_the_train_sequences_by_their_ids(name: str) -> None:
     """Wherever the ranges of their families stand."""
     apart = [train_family("library_code", 100, 16), train_family("library_docstrings", 300, 8)]
     moved = {i: 100 + i if i < 16 else 300 + i - 16 for i in range(ENTRIES)}
-    ids = derived(example(name)).sequence_ids(0, 100).tolist()
-    assert [moved[i] for i in ids] == derived(example(name, families=apart)).sequence_ids(0, 100).tolist()
+    ids = derive(example(name)).sequence_ids(0, 100).tolist()
+    assert [moved[i] for i in ids] == derive(example(name, families=apart)).sequence_ids(0, 100).tolist()
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"sequential"}))
 def test_another_seed_is_another_order(name: str) -> None:
     """None leaves it out."""
-    one, other = (derived(contracts_of(name, ENTRIES, EXAMPLES[name], seed=s, families=FAMILIES)) for s in (7, 8))
+    one, other = (derive(contracts_of(name, ENTRIES, EXAMPLES[name], seed=s, families=FAMILIES)) for s in (7, 8))
     assert one.sequence_ids(0, ENTRIES).tolist() != other.sequence_ids(0, ENTRIES).tolist()
 
 
 def test_nothing_is_drawn_in_sequence() -> None:
     """Pass after pass by the ids; a seed that means nothing is found."""
-    assert list(range(ENTRIES)) * 2 == derived(example("sequential")).sequence_ids(0, 2 * ENTRIES).tolist()
+    assert list(range(ENTRIES)) * 2 == derive(example("sequential")).sequence_ids(0, 2 * ENTRIES).tolist()
     (found,) = rules(contracts_of("sequential", ENTRIES, seed=7))
     assert (found.pointer, found.actual) == ("sampling_plan#/order/seed", "7")

@@ -8,7 +8,7 @@ import pytest
 
 from psion_ledger.contracts import ContractFinding
 from psion_ledger.contracts.sampling_plan import MayRepeat
-from psion_ledger.orders import ORDERS, derived, megatron, mosaicml
+from psion_ledger.orders import ORDERS, derive, megatron, mosaicml
 from tests.orders.plans import Value, as_told, contracts_of, label, needs_vectors, order_of, passes_of, vectors
 
 AT = "sampling_plan#/order/parameters"
@@ -76,7 +76,7 @@ def test_the_last_epoch_is_shuffled_apart() -> None:
     parameters: dict[str, Value] = {"documents": 9, "epochs": 3, "samples_before_last": 40}
 
     def drawn(changes: dict[str, Value]) -> list[int]:
-        ids = derived(contracts_of("megatron.gpt", 50, parameters | changes)).sequence_ids(0, 50)
+        ids = derive(contracts_of("megatron.gpt", 50, parameters | changes)).sequence_ids(0, 50)
         return [int(i) for i in ids]
 
     ids = drawn({})

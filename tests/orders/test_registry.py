@@ -10,7 +10,7 @@ from tests.documents import changed, small_contracts
 
 def test_our_own_order_is_known() -> None:
     """By the name that the trainer promises."""
-    ids = orders.derived(small_contracts()).sequence_ids(0, 8)
+    ids = orders.derive(small_contracts()).sequence_ids(0, 8)
     assert (len(set(ids.tolist())), str(ids.dtype)) == (8, "int64")
 
 
@@ -32,7 +32,7 @@ def test_an_order_that_is_not_known_is_never_taken_for_ours(changes: dict[str, o
     with pytest.raises(
         CannotDecide, match=r"cannot be derived; this version knows .*psion\.weighted_cycle 1"
     ) as refused:
-        orders.derived(msgspec.structs.replace(contracts, sampling_plan=plan))
+        orders.derive(msgspec.structs.replace(contracts, sampling_plan=plan))
     assert all(f"{name} {version}" in str(refused.value) for name, version in orders.ORDERS)
 
 
@@ -44,7 +44,7 @@ def test_an_order_that_is_not_declared_is_not_derived() -> None:
         contracts.sampling_plan, none | {"/order/kind": "undeclared", "/order/why": "it draws from the clock"}
     )
     with pytest.raises(CannotDecide, match="no order is declared: it draws from the clock"):
-        orders.derived(msgspec.structs.replace(contracts, sampling_plan=plan))
+        orders.derive(msgspec.structs.replace(contracts, sampling_plan=plan))
     assert orders.check_contracts(msgspec.structs.replace(contracts, sampling_plan=plan)) == []
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 
 from psion_ledger.errors import CannotDecide
-from psion_ledger.orders import ORDERS, derived
+from psion_ledger.orders import ORDERS, derive
 from psion_ledger.orders.mersenne import Mersenne, permutation_draws
 from psion_ledger.orders.torch_orders import DRAWS_MAX
 from tests.orders.plans import as_told, contracts_of, label, needs_vectors, order_of, passes_of, vectors
@@ -209,7 +209,7 @@ def test_what_is_no_state_is_found(name: str, state: str) -> None:
     (found,) = ORDERS[name, "1"].rules(contracts)
     assert (found.code, found.pointer) == ("OrderMismatch", "sampling_plan#/order/parameters/state")
     with pytest.raises(CannotDecide, match="state of the generator"):
-        derived(contracts).sequence_ids(0, 1)
+        derive(contracts).sequence_ids(0, 1)
 
 
 @pytest.mark.parametrize(("name", "parameter"), [

@@ -20,7 +20,7 @@ from psion_ledger.contracts.sampling_plan import (
     PlanOrder,
     RankRule,
 )
-from psion_ledger.orders import derived
+from psion_ledger.orders import derive
 from tests.ledgers import Script
 from tests.practices import faults
 from tests.practices.recorder import Attempt, Loop, checkpoint_id, one_family, weights
@@ -477,7 +477,7 @@ def _other_model() -> Practice:
 def _every_order(name: str, entries: int, may_repeat: Any = "nothing", **parameters: Any) -> Practice:
     """A loop in a derived order, whose ids are compared with its library elsewhere."""
     own = plan(entries, order(may_repeat, name, **parameters), steps=5, batch=4, passes=Passes(end="spans"))
-    ids = derived(Contracts(sampling_plan=own)).sequence_ids(0, 20).tolist()
+    ids = derive(Contracts(sampling_plan=own)).sequence_ids(0, 20).tolist()
     return Practice(
         name=f"the order {name}", loop=loop(own, lambda position: ids[position]), neighbours=(swapped(2, 5), lost(4))
     )
