@@ -1,6 +1,6 @@
 """psion-ledger: an event-sourced audit engine for language-model pretraining. The map, in the order of the imports:
 
-    record   errors  escape  inputs  digest  events  contracts/  log/  orders/  heads/  completion  limits  once
+    record   errors  escape  inputs  digest  events  contracts/  log/  data/  orders/  heads/  completion  limits  once
     derive   reading  catalog  inventory  relations  sandbox  ledger  answering  ordered  receipts/  by SQL
     audit    program  replay/  witness  fsck/  evidence  findings  account  auditing  whether it holds, as findings
     keep     recording/                    the public recorder: what a training loop calls

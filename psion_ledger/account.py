@@ -152,7 +152,7 @@ def unpromised(run: Run) -> list[Promise]:
     given: dict[Promise, bool] = {
         "stage": promised.stage_config is not None,
         "model": promised.model_descriptor is not None,
-        "corpus": promised.tokenized_corpus is not None,
+        "corpus": promised.tokenized_corpus is not None or promised.token_data is not None,
         "sampling_policy": promised.sampling_policy is not None,
         "order": plan.order.kind != "undeclared",
         "sequence_ids": plan.unit != "content",

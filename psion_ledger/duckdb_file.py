@@ -12,9 +12,10 @@ from psion_ledger.errors import UsageError
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
 from psion_ledger.log import columns
+from psion_ledger.log.indexes import INDEXES
 
 _TABLES = (
-    *relations.INDEXES,
+    *INDEXES,
     "ledger_files",
     "manifest_links",
     "stream_ranges",

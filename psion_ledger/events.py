@@ -37,6 +37,7 @@ ContractRole = Literal[
     "document_index",
     "order_files",
     "base_checkpoint",
+    "token_data",
 ]
 StreamRole = Literal["train", "verify", "complete"]
 FileRole = Literal["weights", "optimizer", "rng", "cursor", "other"]

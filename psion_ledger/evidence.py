@@ -80,7 +80,7 @@ def derived_digests(run: Run, sources: Sources) -> pa.Table:
         contracts = run.contracts
     except (CannotDecide, ContractRefused):
         return _DIGESTS.empty_table()
-    model, corpus = contracts.model_descriptor, contracts.tokenized_corpus
+    model = contracts.model_descriptor
     row: dict[str, str | None] = dict.fromkeys(_DIGESTS.names)
     if isinstance(model, ModelDescriptor):
         row["model_descriptor_digest"] = model_descriptor_digest(model)
@@ -88,7 +88,7 @@ def derived_digests(run: Run, sources: Sources) -> pa.Table:
         row["tensor_layout_digest"] = model.checkpoint_contract.tensor_layout_digest
     elif model is not None:
         row["tensor_layout_digest"] = model.digest
-    if corpus is not None:
+    if (corpus := contracts.token_data or contracts.tokenized_corpus) is not None:
         row["corpus_digest"] = declared_corpus_digest(corpus).hex()
     return _table(_DIGESTS, [row])
 

@@ -177,6 +177,7 @@ class Run:
             raise CannotDecide(f"run {self.run_id}: not declared yet: sampling_plan")
         config, model = text.get("stage_config"), text.get("model_descriptor")
         corpus, policy, base = text.get("tokenized_corpus"), text.get("sampling_policy"), text.get("base_checkpoint")
+        data = text.get("token_data")
         return Contracts(
             sampling_plan=decode_document("sampling_plan", text["sampling_plan"]),
             stage_config=None if config is None else decode_document("stage_config", config),
@@ -184,6 +185,7 @@ class Run:
             tokenized_corpus=None if corpus is None else decode_document("tokenized_corpus", corpus),
             sampling_policy=None if policy is None else decode_document("sampling_policy", policy),
             base_checkpoint=None if base is None else decode_base(base),
+            token_data=None if data is None else decode_document("token_data", data),
         )
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from psion_ledger import catalog, inventory, limits
 from psion_ledger.errors import ContractRefused
 from psion_ledger.events import EVENTS_VERSION, KINDS
 from psion_ledger.log import columns, contract_files, files, verified
+from psion_ledger.log.indexes import INDEXES
 from psion_ledger.reading import LedgerFile, Record
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -30,41 +31,6 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     # Nothing of a record may spill to a folder that others read.
     "temp_directory": "",
 }
-SEQUENCE_INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("sequence_id", pa.int64(), nullable=False),
-        pa.field("split_name", pa.string(), nullable=False),
-        pa.field("source_family_id", pa.string(), nullable=False),
-        pa.field("tokens", pa.int32(), nullable=False),
-        pa.field("token_sha256", pa.binary(32)),
-        pa.field(
-            "documents",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("source_id", pa.string()),
-                        ("document_id", pa.string()),
-                        ("first_token", pa.int64()),
-                        ("tokens", pa.int32()),
-                    ]
-                )
-            ),
-            nullable=False,
-        ),
-    ]
-)
-# Where sequences are windows: each document's place among the tokens of its split and family.
-DOCUMENT_INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("split_name", pa.string(), nullable=False),
-        pa.field("source_family_id", pa.string(), nullable=False),
-        pa.field("source_id", pa.string(), nullable=False),
-        pa.field("document_id", pa.string(), nullable=False),
-        pa.field("first_token", pa.int64(), nullable=False),
-        pa.field("tokens", pa.int64(), nullable=False),
-    ]
-)
-INDEXES = {"sequence_index": SEQUENCE_INDEX_SCHEMA, "document_index": DOCUMENT_INDEX_SCHEMA}
 # Opening a small file takes longer than reading it; larger relations are scanned, so that memory stays flat.
 TABLE_ROWS_MAX = 20_000
 TABLE_BYTES_MAX = 4 << 20

@@ -19,10 +19,10 @@ from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError
+from psion_ledger.log.indexes import SEQUENCE_INDEX_SCHEMA
 from psion_ledger.orders import Order, derive
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
-from psion_ledger.relations import SEQUENCE_INDEX_SCHEMA
 from psion_ledger.replay import declared_corpus_digest
 from tests.documents import (
     SEQUENCE_TOKENS,

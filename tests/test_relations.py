@@ -9,7 +9,7 @@ import pytest
 from psion_ledger import catalog, open_run
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
-from psion_ledger.relations import INDEXES
+from psion_ledger.log.indexes import INDEXES
 from tests.cli import FIXTURE, FIXTURE_LEDGER
 
 RELATIONS = [*KINDS, *(view.name for view in catalog.views())]

@@ -7,6 +7,7 @@
     BaseCheckpoint        weights to begin with, if not from nothing       psion_ledger.base_checkpoint.v1
     TensorLayout          any other model, in the descriptor's place       psion_ledger.tensor_layout.v1
     SamplingPlan          sequences, order, steps, evaluation sets         psion_ledger.sampling_plan.v1
+    TokenData             files of sequences, in the corpus's place        psion_ledger.token_data.v1
 
 `check_documents` returns what does not hold as findings; what an order asks besides is in `orders`.
 """
@@ -22,6 +23,7 @@ from psion_ledger.contracts import (
     sampling_policy,
     stage_config,
     tensor_layout,
+    token_data,
     tokenized_corpus,
 )
 from psion_ledger.contracts.base_checkpoint import BaseCheckpoint, BaseFile, BaseRun, CheckpointReference
@@ -42,6 +44,7 @@ from psion_ledger.contracts.sampling_plan import (
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import ObjectiveConfig, PretrainStageConfig
 from psion_ledger.contracts.tensor_layout import LayoutTensor, TensorLayout
+from psion_ledger.contracts.token_data import DocumentIndexFile, FileFormat, TokenData, TokenFile, TokenType
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 
 __all__ = [
@@ -53,8 +56,10 @@ __all__ = [
     "ContractFinding",
     "Contracts",
     "Document",
+    "DocumentIndexFile",
     "DocumentRole",
     "EvaluationSet",
+    "FileFormat",
     "LayoutTensor",
     "ModelDescriptor",
     "ObjectiveConfig",
@@ -64,6 +69,9 @@ __all__ = [
     "SamplingPolicy",
     "SizeAnchor",
     "TensorLayout",
+    "TokenData",
+    "TokenFile",
+    "TokenType",
     "TokenizedCorpus",
     "TokenizerBinding",
     "check_documents",
@@ -77,8 +85,10 @@ __all__ = [
     "tokenizer_binding_digest",
 ]
 
-Document = PretrainStageConfig | ModelDescriptor | TokenizedCorpus | SamplingPolicy | SamplingPlan
-DocumentRole = Literal["stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"]
+Document = PretrainStageConfig | ModelDescriptor | TokenizedCorpus | SamplingPolicy | SamplingPlan | TokenData
+DocumentRole = Literal[
+    "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan", "token_data"
+]  # fmt: skip
 # Role -> type and schema version.
 DOCUMENTS: dict[DocumentRole, tuple[type[Document], str]] = {
     "stage_config": (PretrainStageConfig, stage_config.SCHEMA_VERSION),
@@ -86,6 +96,7 @@ DOCUMENTS: dict[DocumentRole, tuple[type[Document], str]] = {
     "tokenized_corpus": (TokenizedCorpus, tokenized_corpus.SCHEMA_VERSION),
     "sampling_policy": (SamplingPolicy, sampling_policy.SCHEMA_VERSION),
     "sampling_plan": (SamplingPlan, sampling_plan.SCHEMA_VERSION),
+    "token_data": (TokenData, token_data.SCHEMA_VERSION),
 }
 
 
@@ -99,6 +110,8 @@ def decode_document(role: Literal["tokenized_corpus"], text: str | bytes) -> Tok
 def decode_document(role: Literal["sampling_policy"], text: str | bytes) -> SamplingPolicy: ...
 @overload
 def decode_document(role: Literal["sampling_plan"], text: str | bytes) -> SamplingPlan: ...
+@overload
+def decode_document(role: Literal["token_data"], text: str | bytes) -> TokenData: ...
 @overload
 def decode_document(role: DocumentRole, text: str | bytes) -> Document: ...
 def decode_document(role: DocumentRole, text: str | bytes) -> Document:

@@ -10,16 +10,19 @@ from psion_ledger.contracts import (
     sampling_policy,
     stage_config,
     tensor_layout,
+    token_data_rules,
 )
 from psion_ledger.contracts.base_checkpoint import BaseCheckpoint
 from psion_ledger.contracts.digests import model_descriptor_digest, tokenizer_binding_digest
 from psion_ledger.contracts.finding import ContractFinding, Findings, covers, equal, same_text
 from psion_ledger.contracts.model_descriptor import ModelDescriptor
-from psion_ledger.contracts.plan_binding import plan_against_corpus, plan_against_model
+from psion_ledger.contracts.plan_binding import plan_against_corpus, plan_against_model, vocabulary_of
 from psion_ledger.contracts.sampling_plan import SamplingPlan
 from psion_ledger.contracts.sampling_policy import SamplingPolicy
 from psion_ledger.contracts.stage_config import PretrainStageConfig
 from psion_ledger.contracts.tensor_layout import TensorLayout
+from psion_ledger.contracts.token_data import ROLE as TOKEN_DATA
+from psion_ledger.contracts.token_data import TokenData
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 from psion_ledger.contracts.values import is_blank
 
@@ -34,6 +37,7 @@ class Contracts(msgspec.Struct, frozen=True, kw_only=True):
     tokenized_corpus: TokenizedCorpus | None = None
     sampling_policy: SamplingPolicy | None = None
     base_checkpoint: BaseCheckpoint | None = None
+    token_data: TokenData | None = None
 
 
 def config_findings(
@@ -107,7 +111,18 @@ def check_documents(contracts: Contracts) -> list[ContractFinding]:
         found += _policy_findings(policy, corpus) if corpus is not None else []
     found += plan_against_model(plan, model) if model is not None else []
     found += plan_against_corpus(plan, corpus) if corpus is not None else []
+    found += _data_findings(contracts.token_data, contracts) if contracts.token_data is not None else []
     return found
+
+
+def _data_findings(data: TokenData, contracts: Contracts) -> Findings:
+    yield from token_data_rules.rules(data)
+    yield from token_data_rules.data_against_plan(data, contracts.sampling_plan)
+    if contracts.model_descriptor is not None:
+        yield from token_data_rules.data_against_vocabulary(data, vocabulary_of(contracts.model_descriptor))
+    if contracts.tokenized_corpus is not None:
+        expected = "absent where tokenized_corpus is declared"
+        yield ContractFinding("ConflictingContract", f"{TOKEN_DATA}#", expected, "both")
 
 
 def _model_rules(model: ModelDescriptor | TensorLayout | None) -> list[ContractFinding]:

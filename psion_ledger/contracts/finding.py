@@ -9,7 +9,8 @@ CountMismatch (a total that is not the sum of its parts), InvalidCount (a number
 ShareTotalMismatch (shares that do not sum to 10,000), ShareAboveCap, HeldOutNotIsolated, UnknownShard,
 UnlistedShard, TensorLayoutMismatch, TensorLayoutDigestMismatch, SequenceRangeMismatch, FamilyOrderMismatch,
 BatchScheduleMismatch, OrderMismatch, MissingContract (what another is bound
-to), BaseMismatch, TokenWidthMismatch, FamilyNeverDrawn.
+to), ConflictingContract (two that say the same of one thing), BaseMismatch, TokenWidthMismatch,
+FamilyNeverDrawn.
 """
 
 from collections.abc import Iterable, Iterator

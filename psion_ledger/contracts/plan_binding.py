@@ -10,13 +10,17 @@ SEQUENTIAL = "sequential"
 _UINT16_IDS = 2**16
 
 
+def vocabulary_of(model: ModelDescriptor | TensorLayout) -> int:
+    """How many token ids there are; 0 where the model does not say."""
+    if isinstance(model, TensorLayout):
+        return 0 if model.tokenizer_binding is None else model.tokenizer_binding.vocab_size
+    return model.config.vocab_size
+
+
 def plan_against_model(plan: SamplingPlan, model: ModelDescriptor | TensorLayout) -> Findings:
     """Sequences fit the context, and token ids fit their width."""
-    if isinstance(model, TensorLayout):
-        context, binding = model.max_context_tokens, model.tokenizer_binding
-        vocabulary = 0 if binding is None else binding.vocab_size
-    else:
-        context, vocabulary = model.config.max_context, model.config.vocab_size
+    context = model.max_context_tokens if isinstance(model, TensorLayout) else model.config.max_context
+    vocabulary = vocabulary_of(model)
     if plan.sequence_tokens is not None and context is not None and plan.sequence_tokens > context:
         expected, actual = f"at most {context}, the model's context", str(plan.sequence_tokens)
         yield ContractFinding("ContextLengthMismatch", f"{ROLE}#/sequence_tokens", expected, actual)
@@ -29,6 +33,8 @@ def plan_against_corpus(plan: SamplingPlan, corpus: TokenizedCorpus) -> Findings
     """Identity, order, splits, families, totals and shards are the corpus's."""
     at = f"{ROLE}#/families"
     yield from equal(f"{ROLE}#/dataset_identity", corpus.identity, plan.dataset_identity)
+    if plan.token_dtype is None:
+        yield ContractFinding("MissingField", f"{ROLE}#/token_dtype", "the type of a token id in the shards", "absent")
     yield from _replay_contract(plan, corpus)
     splits = {split.split_name: split for split in corpus.splits}
     known = []

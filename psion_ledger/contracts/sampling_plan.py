@@ -146,7 +146,7 @@ class SamplingPlan(Part, frozen=True, kw_only=True):
     unit: how a sequence is named: a row of the index, a window of `sequence_tokens` tokens by the place of its first
     one in its family, counted on from `first_sequence_id`, or its content alone.
     sequence_tokens: tokens in every sequence; without it the index says.
-    token_dtype: little-endian type of a token id in the shard files.
+    token_dtype: little-endian type of a token id in every shard file; without it each file says its own.
     targets: which tokens of a sequence have a loss.
     passes, batch, ranks: how passes, steps and ranks take positions.
     planned_skips: sequences that are drawn and left out, by step.
@@ -163,7 +163,7 @@ class SamplingPlan(Part, frozen=True, kw_only=True):
     order: PlanOrder
     unit: Unit
     sequence_tokens: Ordinal | None = None
-    token_dtype: Literal["uint16", "uint32"]
+    token_dtype: Literal["uint16", "uint32"] | None = None
     targets: Targets
     passes: Passes
     batch: BatchRule

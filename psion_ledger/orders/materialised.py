@@ -5,7 +5,6 @@
 .parquet    one column of integers
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,17 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psion_ledger.contracts import Contracts
+from psion_ledger.data import npy_files
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log.contract_files import Part
 from psion_ledger.orders import passes
 
 NOWHERE = -1
-# What numpy writes of one dimension of integers. Its own reader takes archives, pickles and sizes that are made up.
-_NPY = re.compile(
-    rb"\x93NUMPY(?:\x01\0..|[\x02\x03]\0....)"
-    rb"\{'descr': '([<>|][iu][1248])', 'fortran_order': (?:False|True), 'shape': \(([0-9]{1,18}),\), \} *\n",
-    re.DOTALL,
-)
 
 
 def decoded(data: bytes, name: str) -> passes.Ids:
@@ -33,7 +27,7 @@ def decoded(data: bytes, name: str) -> passes.Ids:
         if suffix in ("u4", "u8"):
             found = np.frombuffer(data, "<u4" if suffix == "u4" else "<u8")
         elif suffix == "npy":
-            found = _npy(data)
+            found = npy_files.array(data, 1)
         else:
             found = _parquet(data)
     except (ValueError, OSError, MemoryError) as error:
@@ -41,16 +35,6 @@ def decoded(data: bytes, name: str) -> passes.Ids:
     # Beyond what an int64 holds no data has rows.
     ids: passes.Ids = np.where(found > np.iinfo(np.int64).max, NOWHERE, found).astype(np.int64)
     return ids
-
-
-def _npy(data: bytes) -> NDArray[np.integer[Any]]:
-    header = _NPY.match(data)
-    if header is None:
-        raise ValueError("its header is not that of one dimension of integers")
-    kind, rows = np.dtype(header[1].decode()), int(header[2])
-    if len(data) != header.end() + rows * kind.itemsize:
-        raise ValueError(f"{len(data) - header.end()} bytes behind its header, which says {rows} times {kind.itemsize}")
-    return np.frombuffer(data, kind, offset=header.end())
 
 
 def _parquet(data: bytes) -> NDArray[np.integer[Any]]:

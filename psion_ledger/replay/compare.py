@@ -15,7 +15,7 @@ from psion_ledger.ledger import Run
 from psion_ledger.log import columns
 from psion_ledger.ordered import contracts_that_hold, order_of
 from psion_ledger.reading import read
-from psion_ledger.replay.batches import Cell, Shards, batches, corpus_of, declared_corpus_digest
+from psion_ledger.replay.batches import Cell, batches, corpus_of, declared_corpus_digest, opened_corpus
 
 _FIELDS = (
     "step", "micro_step", "first_position", "stride", "sequences", "sequence_ids", "family_tokens", "tokens",
@@ -48,16 +48,16 @@ def _cells(run: Run) -> list[Cell]:
     ]
 
 
-def _derived(run: Run, corpus: Path, pass_id: str) -> list[events.BatchReplayed]:
+def _derived(run: Run, folder: Path, pass_id: str) -> list[events.BatchReplayed]:
     contracts = contracts_that_hold(run)
     cells = _cells(run)
     if not cells:
         raise CannotDecide(f"run {run.run_id}: no step is completed yet, so there is nothing to replay")
-    shards = Shards(contracts, corpus)
+    corpus = opened_corpus(contracts, folder)
     try:
-        return list(batches(order_of(run), contracts.sampling_plan.targets, cells, shards, pass_id))
+        return list(batches(order_of(run), contracts.sampling_plan.targets, cells, corpus, pass_id))
     finally:
-        shards.close()
+        corpus.close()
 
 
 def _table(derived: list[events.BatchReplayed]) -> pa.Table:

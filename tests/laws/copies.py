@@ -9,8 +9,8 @@ from psion_ledger import catalog, evidence, heads
 from psion_ledger.auditing import provide
 from psion_ledger.events import KINDS
 from psion_ledger.ledger import Run
+from psion_ledger.log.indexes import INDEXES
 from psion_ledger.reading import Record, read
-from psion_ledger.relations import INDEXES
 from psion_ledger.witness import Kept, keep
 from tests.ledgers import RUN_ID
 

@@ -17,6 +17,7 @@ from psion_ledger import catalog, relations
 from psion_ledger.digest import sha256
 from psion_ledger.events import KINDS
 from psion_ledger.log import columns
+from psion_ledger.log.indexes import INDEXES
 from psion_ledger.log.segment import parquet_bytes
 from psion_ledger.log.verified import VerifiedFiles
 from psion_ledger.reading import read
@@ -126,7 +127,7 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[duckdb.DuckDBPyConnec
     datasets.close()
 
 
-@pytest.mark.parametrize("name", [*KINDS, *relations.INDEXES, *(view.name for view in catalog.views())])
+@pytest.mark.parametrize("name", [*KINDS, *INDEXES, *(view.name for view in catalog.views())])
 def test_a_relation_is_the_same_in_tables_and_when_scanned(
     both: tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection], name: str
 ) -> None:

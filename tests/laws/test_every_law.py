@@ -11,8 +11,8 @@ from psion_ledger import catalog, evidence
 from psion_ledger.auditing import FAMILIES, Audit, audit
 from psion_ledger.findings import LEVELS, Skipped
 from psion_ledger.ledger import Run
+from psion_ledger.log.indexes import INDEXES
 from psion_ledger.reading import read
-from psion_ledger.relations import INDEXES
 from tests.laws.copies import EVIDENCE, RECORDED, kept
 from tests.ledgers import RUN_ID
 

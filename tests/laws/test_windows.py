@@ -9,8 +9,8 @@ import pytest
 from psion_ledger import open_run
 from psion_ledger.auditing import Audit, audit
 from psion_ledger.ledger import Run
+from psion_ledger.log.indexes import DOCUMENT_INDEX_SCHEMA
 from psion_ledger.reading import read
-from psion_ledger.relations import DOCUMENT_INDEX_SCHEMA
 from tests.laws import findings
 from tests.ledgers import RUN_ID, Script, parquet_of, write_ledger
 from tests.practices.recorder import documents_of, files, script_of

@@ -14,7 +14,7 @@ from psion_ledger.contracts import Contracts, PlanFamily, SamplingPlan
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
-from psion_ledger.relations import DOCUMENT_INDEX_SCHEMA
+from psion_ledger.log.indexes import DOCUMENT_INDEX_SCHEMA
 from tests.ledgers import (
     COMPLETION,
     Mark,

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from psion_ledger import catalog, events, open_run, relations
 from psion_ledger.contracts import DOCUMENTS, BaseCheckpoint, encode_document
 from psion_ledger.errors import CannotDecide
+from psion_ledger.log.indexes import SEQUENCE_INDEX_SCHEMA
 from psion_ledger.receipts import PretrainStageReceipt, derive_receipt, digests, templates
 from psion_ledger.receipts.derive import milli_half_up
 from psion_ledger.receipts.provenance import PROVENANCE
@@ -337,7 +338,7 @@ def test_every_source_exists() -> None:
     }
     documents: dict[str, set[str]] = {role: set(leaves(kind)) for role, (kind, _) in DOCUMENTS.items()}
     documents["base_checkpoint"] = set(leaves(BaseCheckpoint))
-    documents["sequence_index"] = {f"/{name}" for name in relations.SEQUENCE_INDEX_SCHEMA.names}
+    documents["sequence_index"] = {f"/{name}" for name in SEQUENCE_INDEX_SCHEMA.names}
     unknown = []
     for source in sorted(sources):
         kind, _, name = source.partition(" ")

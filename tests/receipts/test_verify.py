@@ -158,7 +158,7 @@ def resealed(text: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def derived(run: Run) -> PretrainStageReceipt:
+def derive(run: Run) -> PretrainStageReceipt:
     return derive_receipt(run)
 
 

@@ -17,7 +17,7 @@ from psion_ledger import catalog, open_run
 from psion_ledger.cli import app
 from psion_ledger.errors import QueryRefused
 from psion_ledger.events import KINDS
-from psion_ledger.relations import INDEXES
+from psion_ledger.log.indexes import INDEXES
 from psion_ledger.report import rows as printing
 from tests.cli import FIXTURE, FIXTURE_LEDGER, ROOT
 
