@@ -1,39 +1,26 @@
-"""Ledgers from a list of events, for tests: a good small run, the edits that break it, and the real writer.
+"""Ledgers from a list of events, for tests: good small runs, and the real writer.
 
 A script is a list of (stream, step): an event to emit on that stream, or a function of (run folder, writer) such as
 `record` or `complete`. `write_ledger` runs it through the real log: journals, seals, manifest.
 """
 
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from psion_ledger import events, log
-from psion_ledger.contracts import Contracts, PlanFamily
+from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError
-from psion_ledger.orders import Order, derived
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
-from psion_ledger.relations import SEQUENCE_INDEX_SCHEMA
 from psion_ledger.replay import declared_corpus_digest
-from tests.documents import (
-    SEQUENCE_TOKENS,
-    SOURCES,
-    changed,
-    config_of,
-    corpus_of,
-    descriptor_of,
-    policy_of,
-    small_contracts,
-)
+from tests.corpora import ids_between, index_parts, index_rows, order_of, token_digest
+from tests.documents import SEQUENCE_TOKENS, config_of, corpus_of, descriptor_of
 
 RUN_ID = "run-small"
 RANK0 = "t0001.r00000"
@@ -44,83 +31,6 @@ ROLES: tuple[events.ContractRole, ...] = (
 )  # fmt: skip
 Mark = Callable[[Path, log.Writer], object]
 Script = list[tuple[str, events.Event | Mark]]
-
-
-def tokens_of(sequence_id: int) -> list[int]:
-    """The 32 token ids of a sequence: no two sequences have the same."""
-    return [(sequence_id * 7 + place * 3) % 509 for place in range(SEQUENCE_TOKENS)]
-
-
-def token_digest(sequence_ids: list[int]) -> bytes:
-    ids = [token for sequence_id in sequence_ids for token in tokens_of(sequence_id)]
-    return sha256(struct.pack(f"<{len(ids)}I", *ids))
-
-
-def shard_bytes(family: PlanFamily) -> bytes:
-    """A shard file: little-endian uint16."""
-    ids = [t for i in range(family.first_sequence_id, family.end_sequence_id) for t in tokens_of(i)]
-    return struct.pack(f"<{len(ids)}H", *ids)
-
-
-def write_shards(folder: Path, contracts: Contracts) -> Path:
-    """The corpus's shard files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for family in contracts.sampling_plan.families:
-        (folder / f"{family.shard_ids[0]}.bin").write_bytes(shard_bytes(family))
-    return folder
-
-
-def index_rows(contracts: Contracts) -> list[dict[str, Any]]:
-    """The sequence index: every four sequences of a family are one document."""
-    return [
-        {
-            "sequence_id": sequence_id,
-            "split_name": family.split_name,
-            "source_family_id": family.source_family_id,
-            "tokens": SEQUENCE_TOKENS,
-            "token_sha256": token_digest([sequence_id]),
-            "documents": [_document(family.split_name, family.source_family_id, sequence_id)],
-        }
-        for family in contracts.sampling_plan.families
-        for sequence_id in range(family.first_sequence_id, family.end_sequence_id)
-    ]
-
-
-def _document(split: str, family: str, sequence_id: int) -> dict[str, Any]:
-    sources = SOURCES[family]
-    return {
-        "source_id": sources[sequence_id // 4 % len(sources)],
-        "document_id": f"{split}/{family}/{sequence_id // 4}",
-        "first_token": sequence_id % 4 * SEQUENCE_TOKENS,
-        "tokens": SEQUENCE_TOKENS,
-    }
-
-
-def parquet_of(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-    return bytes(sink.getvalue())
-
-
-def index_bytes(rows: list[dict[str, Any]]) -> bytes:
-    return parquet_of(rows, SEQUENCE_INDEX_SCHEMA)
-
-
-def index_parts(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:
-    """The index in two files, as a larger one would be."""
-    half = len(rows) // 2
-    return [(index_bytes(part), len(part)) for part in (rows[:half], rows[half:]) if part]
-
-
-def real_contracts(run_id: str = RUN_ID, **sizes: Any) -> Contracts:
-    """`small_contracts` whose shard digests are those of the files that go with them."""
-    contracts = small_contracts(run_id=run_id, **sizes)
-    digests: dict[str, object] = {}
-    for place, shard in enumerate(corpus_of(contracts).shards):
-        family = next(f for f in contracts.sampling_plan.families if shard.shard_id in f.shard_ids)
-        digests[f"/shards/{place}/shard_digest"] = f"sha256:{sha256(shard_bytes(family)).hex()}"
-    return msgspec.structs.replace(contracts, tokenized_corpus=changed(corpus_of(contracts), digests))
-
 
 # `write_ledger` puts the digest of the attempt's claim in its place.
 UNCLAIMED = b"\0" * 32
@@ -146,28 +56,6 @@ def declared(contracts: Contracts) -> list[events.Event]:
     ]  # fmt: skip
 
 
-_ORDERS: dict[tuple[str, str], Order] = {}
-
-
-def order_of(contracts: Contracts) -> Order:
-    """The contracts' order; it takes a tenth of a second to make, so tests share it."""
-    key = (encode_document(policy_of(contracts)), encode_document(contracts.sampling_plan))
-    if key not in _ORDERS:
-        _ORDERS[key] = derived(contracts)
-    return _ORDERS[key]
-
-
-_IDS: dict[tuple[int, int, int], tuple[int, ...]] = {}
-
-
-def _ids(order: Order, first: int, end: int) -> tuple[int, ...]:
-    """Most scripts train the same positions, and deriving them took half of their tests' time."""
-    key = (id(order), first, end)  # `_ORDERS` keeps each one.
-    if key not in _IDS:
-        _IDS[key] = tuple(order.sequence_ids(first, end).tolist())
-    return _IDS[key]
-
-
 def batch(
     contracts: Contracts, step: int, world: int, rank: int, micro_step: int, **changes: Any
 ) -> events.BatchReplayed:
@@ -179,7 +67,7 @@ def batch(
 
 def batch_of(contracts: Contracts, step: int, cell: Cell, **changes: Any) -> events.BatchReplayed:
     own = cell.positions
-    ids = list(_ids(order_of(contracts), own.start, own[-1] + 1))[:: own.step]
+    ids = list(ids_between(order_of(contracts), own.start, own[-1] + 1))[:: own.step]
     families = {
         f.source_family_id: sum(f.first_sequence_id <= i < f.end_sequence_id for i in ids) * SEQUENCE_TOKENS
         for f in contracts.sampling_plan.train_families
@@ -488,31 +376,3 @@ def write_ledger(ledger: Path, script: Script, *, strict: bool = True, run_id: s
     for _ in written_step_by_step(ledger, script, strict=strict, run_id=run_id):
         pass
     return ledger / run_id
-
-
-def place(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> int:
-    """Where the nth event of a kind stands in a script."""
-    places = [i for i, (name, s) in enumerate(script) if isinstance(s, kind) and stream in (None, name)]
-    return places[nth]
-
-
-def edited(
-    script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None, **changes: Any
-) -> Script:
-    """The script with some fields of one event changed."""
-    at = place(script, kind, nth, stream)
-    name, event = script[at]
-    assert isinstance(event, msgspec.Struct)
-    return [*script[:at], (name, msgspec.structs.replace(event, **changes)), *script[at + 1 :]]
-
-
-def without(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> Script:
-    at = place(script, kind, nth, stream)
-    return script[:at] + script[at + 1 :]
-
-
-def inserted(
-    script: Script, event: events.Event | Mark, *, after: type[msgspec.Struct], nth: int = 0, stream: str | None = None
-) -> Script:
-    at = place(script, after, nth, stream)
-    return [*script[: at + 1], (script[at][0], event), *script[at + 1 :]]

@@ -20,6 +20,8 @@ from psion_ledger.log.segment import seal_run
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
 from psion_ledger.record import read
+from tests.corpora import real_contracts
+from tests.edits import place
 from tests.laws import audited, rows, violations
 from tests.laws.forging import entries, rewritten
 from tests.ledgers import (
@@ -29,8 +31,6 @@ from tests.ledgers import (
     Script,
     good_run,
     opened,
-    place,
-    real_contracts,
     seal,
     trained_run,
     verification,

@@ -24,6 +24,8 @@ from psion_ledger.program import (
     stage_id,
 )
 from psion_ledger.receipts import digests
+from tests.corpora import real_contracts
+from tests.edits import inserted, without
 from tests.ledgers import (
     COMPLETION,
     FAMILY,
@@ -33,11 +35,8 @@ from tests.ledgers import (
     Script,
     complete,
     good_run,
-    inserted,
     opened,
-    real_contracts,
     record,
-    without,
     write_ledger,
 )
 from tests.receipts.good_receipt import good_receipt

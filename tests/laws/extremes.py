@@ -14,7 +14,8 @@ from msgspec import inspect
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
-from tests.ledgers import COMPLETION, Script, batch, checkpoint_id, edited, good_run, inserted, place, weights
+from tests.edits import edited, inserted, place
+from tests.ledgers import COMPLETION, Script, batch, checkpoint_id, good_run, weights
 
 Make = Callable[[Contracts], Script]
 LONG_TEXT = "x" * (1 << 20)

@@ -9,6 +9,7 @@ from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
 from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends
+from tests.edits import edited, inserted, place
 from tests.laws import OTHER, SECOND, audited, findings, findings_after, violations
 from tests.laws.forging import entries, forged, step_file
 from tests.ledgers import (
@@ -19,10 +20,7 @@ from tests.ledgers import (
     checkpoint_id,
     close,
     declared,
-    edited,
-    inserted,
     opened,
-    place,
     resumed_run,
     rotate,
     seal,

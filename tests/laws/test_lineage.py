@@ -9,7 +9,9 @@ import pytest
 from psion_ledger import events
 from psion_ledger.contracts import BaseCheckpoint, BaseRun, CheckpointReference, Contracts, encode_document
 from psion_ledger.digest import sha256
+from tests.corpora import real_contracts
 from tests.documents import descriptor_of
+from tests.edits import edited, inserted, place, without
 from tests.laws import OTHER, SECOND, findings, status, violations, write_artifacts
 from tests.ledgers import (
     RANK0,
@@ -18,19 +20,14 @@ from tests.ledgers import (
     beginning,
     checkpoint_id,
     close,
-    edited,
     good_run,
-    inserted,
     opened,
-    place,
     promoted,
-    real_contracts,
     resumed_run,
     seal,
     started,
     trained_run,
     weights,
-    without,
     write_ledger,
     written,
 )

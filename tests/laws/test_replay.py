@@ -11,6 +11,7 @@ from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.sampling_plan import PlannedSkip
 from psion_ledger.contracts.steps import Cell
+from tests.edits import edited, inserted, place, without
 from tests.laws import SECOND, findings, status
 from tests.laws import audited as law_over
 from tests.ledgers import (
@@ -20,15 +21,11 @@ from tests.ledgers import (
     batch_of,
     close,
     completed,
-    edited,
     ended,
-    inserted,
     opened,
-    place,
     resumed_run,
     seal,
     trained_run,
-    without,
     write_ledger,
 )
 

@@ -16,6 +16,7 @@ from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.documents import PretrainStageReceipt
 from psion_ledger.record import read
 from tests.documents import changed, config_of
+from tests.edits import edited, inserted, place
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, with_change
 from tests.ledgers import (
     COMPLETION,
@@ -27,12 +28,9 @@ from tests.ledgers import (
     complete,
     completed,
     declared,
-    edited,
     good_run,
-    inserted,
     measured,
     opened,
-    place,
     record,
     seal,
     started,

@@ -8,7 +8,9 @@ import pytest
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.replay import declared_corpus_digest
+from tests.corpora import token_digest
 from tests.documents import corpus_of
+from tests.edits import edited, inserted, place, without
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, write_artifacts
 from tests.ledgers import (
     COMPLETION,
@@ -19,17 +21,12 @@ from tests.ledgers import (
     beginning,
     checkpoint_id,
     close,
-    edited,
-    inserted,
     opened,
-    place,
     resumed_run,
     seal,
-    token_digest,
     trained_run,
     training,
     verification,
-    without,
 )
 
 PASS = "v.first"

@@ -17,19 +17,9 @@ from psion_ledger.fsck import fsck
 from psion_ledger.log import contract_files
 from psion_ledger.log.contract_files import Part, parts_of
 from psion_ledger.record import read
+from tests.corpora import index_bytes, index_parts, index_rows, real_contracts
 from tests.laws import audited
-from tests.ledgers import (
-    RANK0,
-    RUN_ID,
-    Script,
-    beginning,
-    index_bytes,
-    index_parts,
-    index_rows,
-    real_contracts,
-    trained_run,
-    write_ledger,
-)
+from tests.ledgers import RANK0, RUN_ID, Script, beginning, trained_run, write_ledger
 
 CONTRACTS = real_contracts()
 ROWS = index_rows(CONTRACTS)

@@ -17,7 +17,9 @@ from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.verify import decode_receipt
 from psion_ledger.record import read
 from tests import ledgers
-from tests.ledgers import RANK0, Script, edited, place, real_contracts, weights, write_ledger
+from tests.corpora import real_contracts
+from tests.edits import edited, place
+from tests.ledgers import RANK0, Script, weights, write_ledger
 from tests.practices.recorder import declared
 
 NEXT, BASE = "run-next", "the-base"

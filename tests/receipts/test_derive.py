@@ -22,6 +22,8 @@ from psion_ledger.errors import CannotDecide
 from psion_ledger.receipts import PretrainStageReceipt, derive_receipt, digests, templates
 from psion_ledger.receipts.derive import milli_half_up
 from psion_ledger.receipts.provenance import PROVENANCE
+from tests.corpora import real_contracts
+from tests.edits import edited, inserted, place, without
 from tests.ledgers import (
     RANK0,
     RUN_ID,
@@ -29,17 +31,12 @@ from tests.ledgers import (
     beginning,
     checkpoint_id,
     close,
-    edited,
     ended,
     good_run,
-    inserted,
-    place,
     promoted,
-    real_contracts,
     resumed_run,
     training,
     weights,
-    without,
     write_ledger,
 )
 from tests.receipts.good_receipt import good_receipt, pointers, starred
