@@ -26,19 +26,8 @@ from psion_ledger.program import (
 from psion_ledger.receipts import digests
 from tests.corpora import real_contracts
 from tests.edits import inserted, without
-from tests.ledgers import (
-    COMPLETION,
-    FAMILY,
-    RANK0,
-    RUN_ID,
-    Mark,
-    Script,
-    complete,
-    good_run,
-    opened,
-    record,
-    write_ledger,
-)
+from tests.emitted import FAMILY
+from tests.ledgers import COMPLETION, RANK0, RUN_ID, Mark, Script, complete, good_run, opened, record, write_ledger
 from tests.receipts.good_receipt import good_receipt
 from tests.receipts.test_verify import forged
 

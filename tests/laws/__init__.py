@@ -17,7 +17,8 @@ from psion_ledger.record import read
 from psion_ledger.witness import Kept
 from tests.corpora import write_shards
 from tests.documents import changed
-from tests.ledgers import RUN_ID, Script, checkpoint_id, weights, write_ledger
+from tests.emitted import checkpoint_id, weights
+from tests.ledgers import RUN_ID, Script, write_ledger
 
 Row = tuple[str, int | None, str | None, str, str]
 Damage = Callable[[Path], object]

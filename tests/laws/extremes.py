@@ -15,7 +15,8 @@ from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
 from tests.edits import edited, inserted, place
-from tests.ledgers import COMPLETION, Script, batch, checkpoint_id, good_run, weights
+from tests.emitted import batch, checkpoint_id, weights
+from tests.ledgers import COMPLETION, Script, good_run
 
 Make = Callable[[Contracts], Script]
 LONG_TEXT = "x" * (1 << 20)

@@ -12,24 +12,20 @@ from psion_ledger.digest import sha256
 from tests.corpora import real_contracts
 from tests.documents import descriptor_of
 from tests.edits import edited, inserted, place, without
+from tests.emitted import checkpoint_id, promoted, started, weights, written
 from tests.laws import OTHER, SECOND, findings, status, violations, write_artifacts
 from tests.ledgers import (
     RANK0,
     RUN_ID,
     Script,
     beginning,
-    checkpoint_id,
     close,
     good_run,
     opened,
-    promoted,
     resumed_run,
     seal,
-    started,
     trained_run,
-    weights,
     write_ledger,
-    written,
 )
 
 LOADED = f"weights {sha256(weights(2)).hex()}, step 2, position 16"

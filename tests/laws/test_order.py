@@ -17,8 +17,9 @@ from psion_ledger.receipts import derive_receipt
 from psion_ledger.record import read
 from tests.corpora import order_of, real_contracts, token_digest
 from tests.edits import edited, inserted, place, without
+from tests.emitted import batch
 from tests.laws import findings, status, with_change
-from tests.ledgers import RANK0, Script, batch, good_run, resumed_run, trained_run, write_ledger
+from tests.ledgers import RANK0, Script, good_run, resumed_run, trained_run, write_ledger
 
 RANK1 = "t0001.r00001"
 

@@ -17,25 +17,20 @@ from psion_ledger.receipts.documents import PretrainStageReceipt
 from psion_ledger.record import read
 from tests.documents import changed, config_of
 from tests.edits import edited, inserted, place
+from tests.emitted import batch, completed, declared, measured, started, written
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, with_change
 from tests.ledgers import (
     COMPLETION,
     RANK0,
     Script,
-    batch,
     beginning,
     close,
     complete,
-    completed,
-    declared,
     good_run,
-    measured,
     opened,
     record,
     seal,
-    started,
     trained_run,
-    written,
 )
 
 

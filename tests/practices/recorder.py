@@ -16,7 +16,8 @@ from psion_ledger.contracts.steps import Cell, cells, position_after, positions_
 from psion_ledger.digest import sha256
 from psion_ledger.relations import DOCUMENT_INDEX_SCHEMA
 from tests.corpora import index_bytes, parquet_of, token_digest
-from tests.ledgers import COMPLETION, Mark, Script, close, ended, opened, seal, started
+from tests.emitted import ended, started
+from tests.ledgers import COMPLETION, Mark, Script, close, opened, seal
 
 FAMILY = "text"
 

@@ -19,7 +19,8 @@ from psion_ledger.record import read
 from tests import ledgers
 from tests.corpora import real_contracts
 from tests.edits import edited, place
-from tests.ledgers import RANK0, Script, weights, write_ledger
+from tests.emitted import weights
+from tests.ledgers import RANK0, Script, write_ledger
 from tests.practices.recorder import declared
 
 NEXT, BASE = "run-next", "the-base"

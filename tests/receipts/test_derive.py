@@ -24,21 +24,8 @@ from psion_ledger.receipts.derive import milli_half_up
 from psion_ledger.receipts.provenance import PROVENANCE
 from tests.corpora import real_contracts
 from tests.edits import edited, inserted, place, without
-from tests.ledgers import (
-    RANK0,
-    RUN_ID,
-    Script,
-    beginning,
-    checkpoint_id,
-    close,
-    ended,
-    good_run,
-    promoted,
-    resumed_run,
-    training,
-    weights,
-    write_ledger,
-)
+from tests.emitted import checkpoint_id, ended, promoted, weights
+from tests.ledgers import RANK0, RUN_ID, Script, beginning, close, good_run, resumed_run, training, write_ledger
 from tests.receipts.good_receipt import good_receipt, pointers, starred
 
 CONTRACTS = real_contracts()

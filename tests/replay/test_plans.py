@@ -17,7 +17,8 @@ from psion_ledger.replay import replay
 from tests.corpora import order_of, write_shards
 from tests.documents import changed
 from tests.edits import edited, inserted, place
-from tests.ledgers import RANK0, RUN_ID, Mark, Script, batch_of, write_ledger
+from tests.emitted import batch_of
+from tests.ledgers import RANK0, RUN_ID, Mark, Script, write_ledger
 from tests.replay.test_replay import CONTRACTS, DIFFERENT, NTH, POSITION, replayed, trained
 
 

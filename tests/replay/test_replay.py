@@ -17,19 +17,8 @@ from psion_ledger.replay import Replay, record_replay, replay
 from tests.corpora import real_contracts, token_digest, write_shards
 from tests.documents import changed
 from tests.edits import edited, place, without
-from tests.ledgers import (
-    RANK0,
-    RUN_ID,
-    Script,
-    beginning,
-    checkpoint_id,
-    good_run,
-    opened,
-    resumed_run,
-    started,
-    training,
-    write_ledger,
-)
+from tests.emitted import checkpoint_id, started
+from tests.ledgers import RANK0, RUN_ID, Script, beginning, good_run, opened, resumed_run, training, write_ledger
 
 CONTRACTS = real_contracts()
 SMALLER = real_contracts(micro_batch_sequences=2)
