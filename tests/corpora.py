@@ -1,5 +1,6 @@
 """The small run's corpus: shards and their index, the contracts that promise them, and the order of the sequences."""
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,11 @@ def index_parts(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:
     """The index in two files, as a larger one would be."""
     half = len(rows) // 2
     return [(index_bytes(part), len(part)) for part in (rows[:half], rows[half:]) if part]
+
+
+def spelled(listed: Any) -> str:
+    """A list of files as it is declared; a text stands for itself."""
+    return listed if isinstance(listed, str) else json.dumps(listed)
 
 
 def real_contracts(**sizes: Any) -> Contracts:
