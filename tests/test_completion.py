@@ -36,7 +36,7 @@ from tests.ledgers import (
     verification,
     write_ledger,
 )
-from tests.log.processes import finished, live_writer, start
+from tests.log.processes import finished, go_at_once, live_writer, start
 from tests.log.streams import numbered
 
 CONTRACTS = real_contracts()
@@ -211,13 +211,7 @@ except WriterBusy:
     seal_run(trained)
     processes = [start(body, trained) for _ in range(6)]
     try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
+        go_at_once(processes)
         said = sorted(process.stdout.readline().strip() for process in processes if process.stdout is not None)
     finally:
         for process in processes:

@@ -18,7 +18,7 @@ from psion_ledger.log import frame, seal_in_child
 from psion_ledger.log.segment import seal_run
 from psion_ledger.record import read
 from tests.ledgers import RANK0, RUN_ID, opened
-from tests.log.processes import live_writer, start
+from tests.log.processes import go_at_once, live_writer, start
 from tests.log.streams import (
     JOURNAL,
     claimed_run,
@@ -209,13 +209,7 @@ sys.stdin.readline()
 seal_run(run)
 """
     processes = [start(body, run) for _ in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    go_at_once(processes)
     ends = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
     assert ends == [("", 0)] * 3
     record = read(run)
