@@ -1,126 +1,45 @@
-"""Ledgers from a list of events, for tests: a good small run, the edits that break it, and the real writer.
+"""Ledgers from a list of events, for tests: good small runs, and the real writer.
 
 A script is a list of (stream, step): an event to emit on that stream, or a function of (run folder, writer) such as
 `record` or `complete`. `write_ledger` runs it through the real log: journals, seals, manifest.
 """
 
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from psion_ledger import events, log
-from psion_ledger.contracts import Contracts, PlanFamily
+from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.codec import encode_document
-from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
+from psion_ledger.contracts.steps import cells, positions_of
 from psion_ledger.digest import sha256
 from psion_ledger.errors import LedgerError
-from psion_ledger.log.indexes import SEQUENCE_INDEX_SCHEMA
-from psion_ledger.orders import Order, derive
 from psion_ledger.program import complete_stage
 from psion_ledger.receipts import record_receipt
 from psion_ledger.replay import declared_corpus_digest
-from tests.documents import (
-    SEQUENCE_TOKENS,
-    SOURCES,
-    changed,
-    config_of,
-    corpus_of,
-    descriptor_of,
-    policy_of,
-    small_contracts,
+from tests.corpora import index_parts, index_rows
+from tests.documents import config_of, corpus_of
+from tests.emitted import (
+    FAMILY,
+    batch_of,
+    checkpoint_id,
+    completed,
+    declared,
+    ended,
+    measured,
+    promoted,
+    started,
+    weights,
+    written,
 )
 
 RUN_ID = "run-small"
 RANK0 = "t0001.r00000"
 COMPLETION = "c.1"
-FAMILY = "train.psion.decoder"
-ROLES: tuple[events.ContractRole, ...] = (
-    "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"
-)  # fmt: skip
 Mark = Callable[[Path, log.Writer], object]
 Script = list[tuple[str, events.Event | Mark]]
-
-
-def tokens_of(sequence_id: int) -> list[int]:
-    """The 32 token ids of a sequence: no two sequences have the same."""
-    return [(sequence_id * 7 + place * 3) % 509 for place in range(SEQUENCE_TOKENS)]
-
-
-def token_digest(sequence_ids: list[int]) -> bytes:
-    ids = [token for sequence_id in sequence_ids for token in tokens_of(sequence_id)]
-    return sha256(struct.pack(f"<{len(ids)}I", *ids))
-
-
-def shard_bytes(family: PlanFamily) -> bytes:
-    """A shard file: little-endian uint16."""
-    ids = [t for i in range(family.first_sequence_id, family.end_sequence_id) for t in tokens_of(i)]
-    return struct.pack(f"<{len(ids)}H", *ids)
-
-
-def write_shards(folder: Path, contracts: Contracts) -> Path:
-    """The corpus's shard files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for family in contracts.sampling_plan.families:
-        (folder / f"{family.shard_ids[0]}.bin").write_bytes(shard_bytes(family))
-    return folder
-
-
-def index_rows(contracts: Contracts) -> list[dict[str, Any]]:
-    """The sequence index: every four sequences of a family are one document."""
-    return [
-        {
-            "sequence_id": sequence_id,
-            "split_name": family.split_name,
-            "source_family_id": family.source_family_id,
-            "tokens": SEQUENCE_TOKENS,
-            "token_sha256": token_digest([sequence_id]),
-            "documents": [_document(family.split_name, family.source_family_id, sequence_id)],
-        }
-        for family in contracts.sampling_plan.families
-        for sequence_id in range(family.first_sequence_id, family.end_sequence_id)
-    ]
-
-
-def _document(split: str, family: str, sequence_id: int) -> dict[str, Any]:
-    sources = SOURCES[family]
-    return {
-        "source_id": sources[sequence_id // 4 % len(sources)],
-        "document_id": f"{split}/{family}/{sequence_id // 4}",
-        "first_token": sequence_id % 4 * SEQUENCE_TOKENS,
-        "tokens": SEQUENCE_TOKENS,
-    }
-
-
-def parquet_of(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-    return bytes(sink.getvalue())
-
-
-def index_bytes(rows: list[dict[str, Any]]) -> bytes:
-    return parquet_of(rows, SEQUENCE_INDEX_SCHEMA)
-
-
-def index_parts(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:
-    """The index in two files, as a larger one would be."""
-    half = len(rows) // 2
-    return [(index_bytes(part), len(part)) for part in (rows[:half], rows[half:]) if part]
-
-
-def real_contracts(run_id: str = RUN_ID, **sizes: Any) -> Contracts:
-    """`small_contracts` whose shard digests are those of the files that go with them."""
-    contracts = small_contracts(run_id=run_id, **sizes)
-    digests: dict[str, object] = {}
-    for place, shard in enumerate(corpus_of(contracts).shards):
-        family = next(f for f in contracts.sampling_plan.families if shard.shard_id in f.shard_ids)
-        digests[f"/shards/{place}/shard_digest"] = f"sha256:{sha256(shard_bytes(family)).hex()}"
-    return msgspec.structs.replace(contracts, tokenized_corpus=changed(corpus_of(contracts), digests))
-
 
 # `write_ledger` puts the digest of the attempt's claim in its place.
 UNCLAIMED = b"\0" * 32
@@ -133,142 +52,6 @@ def opened(attempt: int = 1, rank: int = 0, **values: Any) -> events.StreamOpene
         "role": "train", "host": "node-a", "pid": 1, "code_version": "0", "previous": [], "attempt_sha256": UNCLAIMED,
     }  # fmt: skip
     return events.StreamOpened(attempt=attempt, rank=rank, **(known | values))
-
-
-def declared(contracts: Contracts) -> list[events.Event]:
-    texts = {role: encode_document(getattr(contracts, role)) for role in ROLES}
-    return [
-        events.ContractDeclared(
-            contract_role=role, schema_version=getattr(contracts, role).schema_version, sha256=sha256(text.encode()),
-            document=text,
-        )
-        for role, text in texts.items()
-    ]  # fmt: skip
-
-
-_ORDERS: dict[tuple[str, str], Order] = {}
-
-
-def order_of(contracts: Contracts) -> Order:
-    """The contracts' order; it takes a tenth of a second to make, so tests share it."""
-    key = (encode_document(policy_of(contracts)), encode_document(contracts.sampling_plan))
-    if key not in _ORDERS:
-        _ORDERS[key] = derive(contracts)
-    return _ORDERS[key]
-
-
-_IDS: dict[tuple[int, int, int], tuple[int, ...]] = {}
-
-
-def _ids(order: Order, first: int, end: int) -> tuple[int, ...]:
-    """Most scripts train the same positions, and deriving them took half of their tests' time."""
-    key = (id(order), first, end)  # `_ORDERS` keeps each one.
-    if key not in _IDS:
-        _IDS[key] = tuple(order.sequence_ids(first, end).tolist())
-    return _IDS[key]
-
-
-def batch(
-    contracts: Contracts, step: int, world: int, rank: int, micro_step: int, **changes: Any
-) -> events.BatchReplayed:
-    """What a rank takes in a micro step, as the plan deals it."""
-    plan = contracts.sampling_plan
-    dealt = cells(plan, positions_of(plan, step), world)
-    return batch_of(contracts, step, next(c for c in dealt if (c.rank, c.micro_step) == (rank, micro_step)), **changes)
-
-
-def batch_of(contracts: Contracts, step: int, cell: Cell, **changes: Any) -> events.BatchReplayed:
-    own = cell.positions
-    ids = list(_ids(order_of(contracts), own.start, own[-1] + 1))[:: own.step]
-    families = {
-        f.source_family_id: sum(f.first_sequence_id <= i < f.end_sequence_id for i in ids) * SEQUENCE_TOKENS
-        for f in contracts.sampling_plan.train_families
-    }
-    made = events.BatchReplayed(
-        pass_id="train", step=step, micro_step=cell.micro_step, first_position=cell.first_position, stride=cell.stride,
-        sequences=cell.sequences, sequence_ids=ids, sequence_sha256s=[], tokens=cell.sequences * SEQUENCE_TOKENS,
-        target_tokens=cell.sequences * (SEQUENCE_TOKENS - 1), token_sha256=token_digest(ids),
-        family_tokens=[events.FamilyTokens(source_family_id=n, tokens=t) for n, t in sorted(families.items()) if t],
-    )  # fmt: skip
-    return msgspec.structs.replace(made, **changes)
-
-
-def completed(contracts: Contracts, step: int, world: int = 1, **changes: Any) -> events.StepCompleted:
-    """A rank's end of a step in which all ranks have as many target tokens and as much loss."""
-    divisor = len(positions_of(contracts.sampling_plan, step)) * (SEQUENCE_TOKENS - 1)
-    made = events.StepCompleted(
-        pass_id="train", step=step, loss_sum_nats=5.5 * (divisor // world), target_tokens=divisor // world,
-        loss_divisor=float(divisor), loss_nats=5.5, grad_norm=1.25, learning_rate=1e-3, step_ms=20.5, updated=True,
-        trace_sha256=sha256(b"trace %d" % step), trainer_step=None,
-    )  # fmt: skip
-    return msgspec.structs.replace(made, **changes)
-
-
-def measured(contracts: Contracts, attempt: int, step: int) -> list[events.Event]:
-    return [
-        events.SplitLossMeasured(
-            evaluation_id=f"e{attempt:04}-s{step:06}", step=step, checkpoint_id=None, evaluation_set=e.evaluation_set,
-            split_name=e.split_name, source_family_id=e.source_family_id, sequences=e.sequences,
-            first_sequence_id=e.first_sequence_id, end_sequence_id=e.end_sequence_id, stride=e.stride or 1,
-            sequences_sha256=None, loss_sum_nanonats=5_000_500_000 * e.sequences * (SEQUENCE_TOKENS - 1),
-            is_finite=True, target_tokens=e.sequences * (SEQUENCE_TOKENS - 1),
-            token_sha256=token_digest(list(range(e.first_sequence_id or 0, e.end_sequence_id or 0, e.stride or 1))),
-        )
-        for e in contracts.sampling_plan.evaluation_sets
-    ]  # fmt: skip
-
-
-def checkpoint_id(attempt: int, step: int) -> str:
-    return f"a{attempt:04}-s{step:06}"
-
-
-def weights(step: int) -> bytes:
-    return b"weights after step %d" % step
-
-
-def written(contracts: Contracts, attempt: int, step: int, parent: str | None) -> events.CheckpointWritten:
-    name = checkpoint_id(attempt, step)
-    descriptor = descriptor_of(contracts)
-    return events.CheckpointWritten(
-        checkpoint_id=name, checkpoint_family=FAMILY, step=step, parent_checkpoint_id=parent,
-        files=[
-            events.CheckpointFile(
-                path=f"checkpoints/{name}/model.safetensors", bytes=len(weights(step)), sha256=sha256(weights(step)),
-                role="weights",
-            )
-        ],
-        tensor_layout_digest=bytes.fromhex(descriptor.checkpoint_contract.tensor_layout_digest),
-        cursor_position=position_after(contracts.sampling_plan, step), writer_node_id="node-a",
-        started_at_ns=1_000_000_000, durable_at_ns=2_000_000_000,
-    )  # fmt: skip
-
-
-def started(contracts: Contracts, world: int, cut: int, loaded: str | None, **changes: Any) -> events.AttemptStarted:
-    made = events.AttemptStarted(
-        launch_id=None, checkpoint_id=loaded, cut_step=cut,
-        cursor_position=position_after(contracts.sampling_plan, cut), world_size=world,
-        data_workers=0, git_commit=None, git_dirty=None,
-        versions=[events.Version(name="python", version="3.11")], isa="AVX2", threads_per_process=1,
-        devices=[
-            events.Device(
-                stable_device_id="cpu:0", backend="cpu", name="a cpu", total_memory_bytes=8, free_memory_bytes=4,
-                topology_key=None,
-            )
-        ],
-        deterministic=True,
-    )  # fmt: skip
-    return msgspec.structs.replace(made, **changes)
-
-
-def promoted(attempt: int, step: int) -> events.CheckpointPromoted:
-    return events.CheckpointPromoted(
-        checkpoint_id=checkpoint_id(attempt, step), label="small-final", object_sha256=sha256(weights(step)),
-        criterion="last", criterion_split=None, evaluation_id=None,
-    )  # fmt: skip
-
-
-def ended(last_step: int, outcome: Literal["completed", "stopped", "failed"] = "completed") -> events.StreamEnded:
-    return events.StreamEnded(outcome=outcome, last_step=last_step)
 
 
 def rotate(folder: Path, writer: log.Writer) -> None:
@@ -488,31 +271,3 @@ def write_ledger(ledger: Path, script: Script, *, strict: bool = True, run_id: s
     for _ in written_step_by_step(ledger, script, strict=strict, run_id=run_id):
         pass
     return ledger / run_id
-
-
-def place(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> int:
-    """Where the nth event of a kind stands in a script."""
-    places = [i for i, (name, s) in enumerate(script) if isinstance(s, kind) and stream in (None, name)]
-    return places[nth]
-
-
-def edited(
-    script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None, **changes: Any
-) -> Script:
-    """The script with some fields of one event changed."""
-    at = place(script, kind, nth, stream)
-    name, event = script[at]
-    assert isinstance(event, msgspec.Struct)
-    return [*script[:at], (name, msgspec.structs.replace(event, **changes)), *script[at + 1 :]]
-
-
-def without(script: Script, kind: type[msgspec.Struct], nth: int = 0, stream: str | None = None) -> Script:
-    at = place(script, kind, nth, stream)
-    return script[:at] + script[at + 1 :]
-
-
-def inserted(
-    script: Script, event: events.Event | Mark, *, after: type[msgspec.Struct], nth: int = 0, stream: str | None = None
-) -> Script:
-    at = place(script, after, nth, stream)
-    return [*script[: at + 1], (script[at][0], event), *script[at + 1 :]]

@@ -20,6 +20,8 @@ from psion_ledger.log.segment import seal_run
 from psion_ledger.program import complete_stage
 from psion_ledger.reading import read
 from psion_ledger.receipts import record_receipt
+from tests.corpora import real_contracts
+from tests.edits import place
 from tests.laws import audited, rows, violations
 from tests.laws.forging import entries, rewritten
 from tests.ledgers import (
@@ -29,14 +31,12 @@ from tests.ledgers import (
     Script,
     good_run,
     opened,
-    place,
-    real_contracts,
     seal,
     trained_run,
     verification,
     write_ledger,
 )
-from tests.log.processes import finished, live_writer, start
+from tests.log.processes import finished, go_at_once, live_writer, start
 from tests.log.streams import numbered
 
 CONTRACTS = real_contracts()
@@ -211,13 +211,7 @@ except WriterBusy:
     seal_run(trained)
     processes = [start(body, trained) for _ in range(6)]
     try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
+        go_at_once(processes)
         said = sorted(process.stdout.readline().strip() for process in processes if process.stdout is not None)
     finally:
         for process in processes:

@@ -18,7 +18,8 @@ from psion_ledger.contracts import Contracts
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log.segment import seal_run
 from psion_ledger.replay import record_replay
-from tests.ledgers import RUN_ID, good_run, real_contracts, write_ledger, write_shards
+from tests.corpora import real_contracts, write_shards
+from tests.ledgers import RUN_ID, good_run, write_ledger
 from tests.suites import sampled
 
 CONTRACTS = real_contracts()

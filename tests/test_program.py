@@ -24,22 +24,10 @@ from psion_ledger.program import (
     stage_id,
 )
 from psion_ledger.receipts import digests
-from tests.ledgers import (
-    COMPLETION,
-    FAMILY,
-    RANK0,
-    RUN_ID,
-    Mark,
-    Script,
-    complete,
-    good_run,
-    inserted,
-    opened,
-    real_contracts,
-    record,
-    without,
-    write_ledger,
-)
+from tests.corpora import real_contracts
+from tests.edits import inserted, without
+from tests.emitted import FAMILY
+from tests.ledgers import COMPLETION, RANK0, RUN_ID, Mark, Script, complete, good_run, opened, record, write_ledger
 from tests.receipts.good_receipt import good_receipt
 from tests.receipts.test_verify import forged
 

@@ -15,7 +15,8 @@ from psion_ledger import limits, open_run
 from psion_ledger.errors import LimitHit, QueryRefused, UsageError
 from psion_ledger.ledger import Run
 from psion_ledger.sandbox import Sandbox
-from tests.ledgers import RUN_ID, good_run, real_contracts, resumed_run, write_ledger
+from tests.corpora import real_contracts
+from tests.ledgers import RUN_ID, good_run, resumed_run, write_ledger
 
 CONTRACTS = real_contracts()
 

@@ -68,23 +68,14 @@ class Evaluations:
         measured.add(key)
         return name
 
-    def ids_of(self, split: str, family: str | None) -> "NDArray[np.int64]":
-        """The rows of a family that every evaluation measures. Raises UsageError where none are promised."""
-        import numpy as np
-
-        own = family_of(self._feed.plan, split, family)
-        row = declared_set(self._feed.plan, own)
-        if row is None or row.first_sequence_id is None or row.end_sequence_id is None:
-            raise UsageError(f"measure {split}: no evaluation set is promised of it; give evaluation_sequences=")
-        ids = np.arange(row.first_sequence_id, row.end_sequence_id, row.stride or 1, dtype=np.int64)
-        return ids - own.first_sequence_id
-
     def measured(self, given: Measurement) -> events.SplitLossMeasured:
         """The event of a measurement. Raises UsageError for one that cannot be."""
         plan, what = self._feed.plan, f"measure {given.split}"
         own = family_of(plan, given.split, given.family)
         rows_measured = (
-            self.ids_of(given.split, given.family) if given.ids is None else rows.integers_of(given.ids, f"{what}: ids")
+            promised_rows(plan, given.split, given.family)
+            if given.ids is None
+            else rows.integers_of(given.ids, f"{what}: ids")
         )
         ids = self._feed.identity.ids_in(own, rows_measured)
         found = _sum(given, len(ids), what)
@@ -107,6 +98,18 @@ class Evaluations:
             target_tokens=content.targets(plan.targets, given.target_tokens, what),
             token_sha256=content.token_sha256,
         )
+
+
+def promised_rows(plan: SamplingPlan, split: str, family: str | None) -> "NDArray[np.int64]":
+    """The rows of a family that every evaluation measures. Raises UsageError where none are promised."""
+    import numpy as np
+
+    own = family_of(plan, split, family)
+    row = declared_set(plan, own)
+    if row is None or row.first_sequence_id is None or row.end_sequence_id is None:
+        raise UsageError(f"measure {split}: no evaluation set is promised of it; give evaluation_sequences=")
+    ids = np.arange(row.first_sequence_id, row.end_sequence_id, row.stride or 1, dtype=np.int64)
+    return ids - own.first_sequence_id
 
 
 def _sum(given: Measurement, sequences: int, what: str) -> "Sum":

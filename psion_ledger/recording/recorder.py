@@ -16,7 +16,7 @@ from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.errors import UsageError
 from psion_ledger.recording import rows
-from psion_ledger.recording.evaluations import Evaluations, Measurement
+from psion_ledger.recording.evaluations import Evaluations, Measurement, promised_rows
 from psion_ledger.recording.feed import Feed
 from psion_ledger.recording.saving import Checkpoint
 from psion_ledger.recording.session import Outcome, Session
@@ -183,7 +183,7 @@ class Recorder:
 
     def evaluation_ids(self, split: str, family: str | None = None) -> "NDArray[np.int64]":
         """The rows of a split's family that every evaluation measures. Raises UsageError where none are promised."""
-        return self._evaluations.ids_of(split, family)
+        return promised_rows(self.contracts.sampling_plan, split, family)
 
     def measure(
         self,

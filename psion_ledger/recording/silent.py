@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psion_ledger import orders
 from psion_ledger.contracts import Contracts
@@ -12,6 +12,10 @@ from psion_ledger.recording.feed import Feed
 from psion_ledger.recording.launch import Place
 from psion_ledger.recording.recorder import Recorder
 from psion_ledger.recording.saving import Checkpoint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Silent(Recorder):
@@ -27,11 +31,11 @@ class Silent(Recorder):
         self._asked = False
 
     @cached_property
-    def contracts(self) -> Contracts:  # type: ignore[override]
+    def contracts(self) -> Contracts:
         return self._make_contracts()
 
     @cached_property
-    def _feed(self) -> Feed:
+    def _planned(self) -> Feed:
         if self._peer:
             raise UsageError("next_ids: a peer takes the batches of the rank that records; share that rank's ids")
         self._asked, contracts = True, self.contracts
@@ -51,18 +55,21 @@ class Silent(Recorder):
     def settings(self) -> dict[str, str]:
         return {}
 
+    def next_ids(self) -> "NDArray[np.int64]":
+        return self._planned.next_ids()
+
     def batch(self, ids: Any, tokens: Any, **more: Any) -> None:
         if self._asked:
-            self._feed.dealing.take(len(tokens))
+            self._planned.dealing.take(len(tokens))
 
     def skip(self, ids: Any, tokens: Any, reason: str, **more: Any) -> None:
         if self._asked:
-            self._feed.dealing.skip(len(tokens))
+            self._planned.dealing.skip(len(tokens))
 
     def step(self, **facts: Any) -> None:
         self._step += 1
         if self._asked:
-            self._feed.dealing.close_step()
+            self._planned.dealing.close_step()
 
     def measure(self, split: str, **facts: Any) -> None:
         pass

@@ -18,7 +18,8 @@ from psion_ledger.log import journal, manifest
 from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.contract_files import parts_of
 from psion_ledger.log.segment import seal_run
-from tests.ledgers import RUN_ID, index_bytes, opened
+from tests.corpora import index_bytes
+from tests.ledgers import RUN_ID, opened
 
 FIRST, OTHER = "t0001.r00000", "t0001.r00001"
 RESUMED, RESUMED_OTHER = "t0002.r00000", "t0002.r00001"

@@ -23,8 +23,9 @@ from tests.campaigns.canonical_run import (
     no_sync_thread,
     step_completed,
 )
+from tests.corpora import index_bytes
 from tests.heads.samples import KEY
-from tests.ledgers import COMPLETION, RUN_ID, index_bytes, opened
+from tests.ledgers import COMPLETION, RUN_ID, opened
 from tests.log.vocabulary import EXAMPLES
 
 VERIFICATION = "v.order"

@@ -17,7 +17,9 @@ from psion_ledger import events, listing, log
 from psion_ledger import ledger as ledgers
 from psion_ledger.listing import Line
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
-from tests.ledgers import RANK0, opened, place, real_contracts, trained_run, write_ledger
+from tests.corpora import real_contracts
+from tests.edits import place
+from tests.ledgers import RANK0, opened, trained_run, write_ledger
 from tests.log.streams import numbered
 
 

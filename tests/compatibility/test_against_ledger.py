@@ -18,8 +18,10 @@ from psion_ledger.receipts.verify import compare
 from tests.cli import FIXTURE, FIXTURE_LEDGER, psion
 from tests.compatibility import FIXTURES, SEALS, Case, cases, put, sampled
 from tests.compatibility.transfer import applied, edits_of, plain, resealed, text_of
+from tests.corpora import real_contracts
 from tests.documents import needs_upstream
-from tests.ledgers import RUN_ID, edited, good_run, real_contracts, write_ledger
+from tests.edits import edited
+from tests.ledgers import RUN_ID, good_run, write_ledger
 
 pytestmark = needs_upstream
 COUNT = 2_170

@@ -15,9 +15,10 @@ from psion_ledger.fsck import Checked, Finding, fsck
 from psion_ledger.log import canonical, manifest
 from psion_ledger.log.segment import seal_run
 from psion_ledger.reading import read
+from tests.corpora import real_contracts
 from tests.laws.forging import entries
 from tests.laws.test_outside import replaced, with_rows
-from tests.ledgers import RANK0, RUN_ID, beginning, good_run, opened, real_contracts, write_ledger
+from tests.ledgers import RANK0, RUN_ID, beginning, good_run, opened, write_ledger
 from tests.log.processes import live_writer
 from tests.log.streams import numbered
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.corpora import real_contracts
 from tests.hostile import Commands
 from tests.laws import write_artifacts
-from tests.ledgers import RUN_ID, good_run, real_contracts, write_ledger
+from tests.ledgers import RUN_ID, good_run, write_ledger
 
 
 @pytest.fixture(scope="session")

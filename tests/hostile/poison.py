@@ -12,8 +12,9 @@ from psion_ledger.contracts import DOCUMENTS, Contracts, DocumentRole, decode_do
 from psion_ledger.digest import sha256
 from psion_ledger.errors import ContractRefused
 from psion_ledger.reading import read
+from tests.corpora import index_rows
 from tests.heads.samples import KEY
-from tests.ledgers import COMPLETION, RUN_ID, Script, close, index_rows, seal, trained_run, write_ledger
+from tests.ledgers import COMPLETION, RUN_ID, Script, close, seal, trained_run, write_ledger
 
 # Colours, a title, a C1 control, a bidi override, a line separator, a zero width, DEL, a tag beyond the basic plane,
 # a carriage return, a line, a tabulator, Rich's markup, and what a spreadsheet would run.

@@ -16,11 +16,12 @@ from psion_ledger.cli.app import LINE_CHARACTERS_MAX
 from psion_ledger.digest import sha256
 from psion_ledger.escape import SHOWN_CHARACTERS_MAX, brief, json_safe, plain
 from psion_ledger.events import KINDS
+from tests.corpora import real_contracts
 from tests.heads.samples import KEY, private_pem, public_pem
 from tests.hostile.forging import chained, journal
 from tests.hostile.poison import EVIL, EVIL_WORD, NAME, own_head, write_poisoned
 from tests.hostile.test_strings import gap
-from tests.ledgers import RUN_ID, opened, real_contracts
+from tests.ledgers import RUN_ID, opened
 
 OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # How a part of EVIL, or of EVIL_WORD, looks where it was shown.

@@ -15,8 +15,10 @@ from psion_ledger.findings import LawResult
 from psion_ledger.ledger import Run
 from psion_ledger.reading import read
 from psion_ledger.witness import Kept
+from tests.corpora import write_shards
 from tests.documents import changed
-from tests.ledgers import RUN_ID, Script, checkpoint_id, weights, write_ledger, write_shards
+from tests.emitted import checkpoint_id, weights
+from tests.ledgers import RUN_ID, Script, write_ledger
 
 Row = tuple[str, int | None, str | None, str, str]
 Damage = Callable[[Path], object]

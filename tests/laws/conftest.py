@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from psion_ledger.contracts import Contracts
+from tests.corpora import real_contracts
 from tests.laws import write_artifacts
 from tests.laws.copies import Copies
-from tests.ledgers import good_run, real_contracts, resumed_run, write_ledger
+from tests.ledgers import good_run, resumed_run, write_ledger
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,9 @@ from msgspec import inspect
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
-from tests.ledgers import COMPLETION, Script, batch, checkpoint_id, edited, good_run, inserted, place, weights
+from tests.edits import edited, inserted, place
+from tests.emitted import batch, checkpoint_id, weights
+from tests.ledgers import COMPLETION, Script, good_run
 
 Make = Callable[[Contracts], Script]
 LONG_TEXT = "x" * (1 << 20)

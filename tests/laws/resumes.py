@@ -7,24 +7,8 @@ import msgspec
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256
-from tests.ledgers import (
-    Script,
-    beginning,
-    checkpoint_id,
-    close,
-    complete,
-    ended,
-    measured,
-    opened,
-    promoted,
-    record,
-    seal,
-    started,
-    training,
-    verification,
-    weights,
-    written,
-)
+from tests.emitted import checkpoint_id, ended, measured, promoted, started, weights, written
+from tests.ledgers import Script, beginning, close, complete, opened, record, seal, training, verification
 
 E = TypeVar("E", bound=msgspec.Struct)
 

@@ -11,27 +11,12 @@ from psion_ledger.contracts import Contracts, encode_document, tokenizer_binding
 from psion_ledger.digest import sha256
 from psion_ledger.ledger import Run
 from psion_ledger.reading import read
+from tests.corpora import index_parts, index_rows, real_contracts
 from tests.documents import config_of, descriptor_of
+from tests.edits import edited, inserted, place, without
+from tests.emitted import batch, declared
 from tests.laws import OTHER, findings, status, with_change
-from tests.ledgers import (
-    RANK0,
-    RUN_ID,
-    Script,
-    batch,
-    beginning,
-    close,
-    declared,
-    edited,
-    good_run,
-    index_parts,
-    index_rows,
-    inserted,
-    opened,
-    place,
-    real_contracts,
-    seal,
-    without,
-)
+from tests.ledgers import RANK0, RUN_ID, Script, beginning, close, good_run, opened, seal
 
 
 def test_a_contract_that_was_never_declared_is_found(tmp_path: Path, contracts: Contracts) -> None:

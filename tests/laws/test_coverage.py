@@ -9,21 +9,12 @@ import pytest
 
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
+from tests.corpora import index_rows, real_contracts
 from tests.documents import policy_of
+from tests.edits import edited, inserted, place, without
+from tests.emitted import batch, measured
 from tests.laws import OTHER, findings, status, with_change
-from tests.ledgers import (
-    RANK0,
-    batch,
-    edited,
-    index_rows,
-    inserted,
-    measured,
-    place,
-    real_contracts,
-    resumed_run,
-    trained_run,
-    without,
-)
+from tests.ledgers import RANK0, resumed_run, trained_run
 
 
 def test_more_code_than_the_policy_allows_is_found(tmp_path: Path, contracts: Contracts) -> None:

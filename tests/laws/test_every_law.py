@@ -80,6 +80,7 @@ def test_every_law_has_a_test_that_breaks_it() -> None:
         broken["replay"] |= broken_in(Path(__file__).with_name(name))
     broken["binding"] |= broken_in(Path(__file__).with_name("test_windows.py"))
     broken["integrity"] |= broken_in(Path(__file__).with_name("test_outside.py"))
+    broken["lineage"] |= broken_in(Path(__file__).with_name("test_weights.py"))
     families = {family: {law.name for law in catalog.laws() if law.header["family"] == family} for family in FAMILIES}
     assert broken == families
 

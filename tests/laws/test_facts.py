@@ -22,18 +22,10 @@ from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
 from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
+from tests.corpora import index_rows, real_contracts
+from tests.edits import edited
 from tests.laws.extremes import Change, changed, of_documents, of_events, rare_run, wrong
-from tests.ledgers import (
-    RANK0,
-    Script,
-    edited,
-    good_run,
-    index_rows,
-    real_contracts,
-    record,
-    trained_run,
-    write_ledger,
-)
+from tests.ledgers import RANK0, Script, good_run, record, trained_run, write_ledger
 
 BASES: dict[str, Callable[[Contracts], Script]] = {"good": good_run, "rare": rare_run, "trained": trained_run}
 # Changes of different events in one ledger: each of them is read, and any of them may raise.

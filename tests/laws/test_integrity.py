@@ -9,6 +9,8 @@ from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.digest import sha256, sha256_file
 from psion_ledger.log import canonical, frame, manifest, open_writer, previous_ends
+from tests.edits import edited, inserted, place
+from tests.emitted import checkpoint_id, declared, started
 from tests.laws import OTHER, SECOND, audited, findings, findings_after, violations
 from tests.laws.forging import entries, forged, step_file
 from tests.ledgers import (
@@ -16,17 +18,11 @@ from tests.ledgers import (
     RANK0,
     RUN_ID,
     beginning,
-    checkpoint_id,
     close,
-    declared,
-    edited,
-    inserted,
     opened,
-    place,
     resumed_run,
     rotate,
     seal,
-    started,
     trained_run,
     write_ledger,
 )

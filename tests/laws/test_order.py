@@ -15,23 +15,11 @@ from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
 from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
+from tests.corpora import order_of, real_contracts, token_digest
+from tests.edits import edited, inserted, place, without
+from tests.emitted import batch
 from tests.laws import findings, status, with_change
-from tests.ledgers import (
-    RANK0,
-    Script,
-    batch,
-    edited,
-    good_run,
-    inserted,
-    order_of,
-    place,
-    real_contracts,
-    resumed_run,
-    token_digest,
-    trained_run,
-    without,
-    write_ledger,
-)
+from tests.ledgers import RANK0, Script, good_run, resumed_run, trained_run, write_ledger
 
 RANK1 = "t0001.r00001"
 

@@ -16,6 +16,8 @@ from psion_ledger.contracts import Contracts
 from psion_ledger.ledger import Run
 from psion_ledger.log import Writer
 from psion_ledger.reading import read
+from tests.corpora import real_contracts
+from tests.edits import place, without
 from tests.laws import OTHER, completion, findings, status
 from tests.ledgers import (
     RANK0,
@@ -23,13 +25,10 @@ from tests.ledgers import (
     beginning,
     complete,
     good_run,
-    place,
-    real_contracts,
     record,
     resumed_run,
     trained_run,
     verification,
-    without,
     write_ledger,
 )
 

@@ -11,26 +11,11 @@ from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.sampling_plan import PlannedSkip
 from psion_ledger.contracts.steps import Cell
+from tests.edits import edited, inserted, place, without
+from tests.emitted import batch, batch_of, completed, ended
 from tests.laws import SECOND, findings, status
 from tests.laws import audited as law_over
-from tests.ledgers import (
-    RANK0,
-    Script,
-    batch,
-    batch_of,
-    close,
-    completed,
-    edited,
-    ended,
-    inserted,
-    opened,
-    place,
-    resumed_run,
-    seal,
-    trained_run,
-    without,
-    write_ledger,
-)
+from tests.ledgers import RANK0, Script, close, opened, resumed_run, seal, trained_run, write_ledger
 
 RANK1 = "t0001.r00001"
 

@@ -16,28 +16,21 @@ from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.documents import PretrainStageReceipt
 from tests.documents import changed, config_of
+from tests.edits import edited, inserted, place
+from tests.emitted import batch, completed, declared, measured, started, written
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, with_change
 from tests.ledgers import (
     COMPLETION,
     RANK0,
     Script,
-    batch,
     beginning,
     close,
     complete,
-    completed,
-    declared,
-    edited,
     good_run,
-    inserted,
-    measured,
     opened,
-    place,
     record,
     seal,
-    started,
     trained_run,
-    written,
 )
 
 

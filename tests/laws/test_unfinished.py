@@ -15,6 +15,7 @@ from psion_ledger.contracts import Contracts
 from psion_ledger.ledger import Run
 from psion_ledger.log import seal_run
 from psion_ledger.reading import read
+from tests.edits import edited, place
 from tests.laws import Row, rows, status, with_change
 from tests.laws.resumes import resumed_after
 from tests.ledgers import (
@@ -23,9 +24,7 @@ from tests.ledgers import (
     Script,
     close,
     complete,
-    edited,
     good_run,
-    place,
     record,
     resumed_run,
     rotate,

@@ -8,28 +8,24 @@ import pytest
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.replay import declared_corpus_digest
+from tests.corpora import token_digest
 from tests.documents import corpus_of
+from tests.edits import edited, inserted, place, without
+from tests.emitted import batch, checkpoint_id
 from tests.laws import OTHER, SECOND, STAGE, completion, findings, status, write_artifacts
 from tests.ledgers import (
     COMPLETION,
     RANK0,
     RUN_ID,
     Script,
-    batch,
     beginning,
-    checkpoint_id,
     close,
-    edited,
-    inserted,
     opened,
-    place,
     resumed_run,
     seal,
-    token_digest,
     trained_run,
     training,
     verification,
-    without,
 )
 
 PASS = "v.first"

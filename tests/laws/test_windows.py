@@ -11,8 +11,9 @@ from psion_ledger.auditing import Audit, audit
 from psion_ledger.ledger import Run
 from psion_ledger.log.indexes import DOCUMENT_INDEX_SCHEMA
 from psion_ledger.reading import read
+from tests.corpora import parquet_of
 from tests.laws import findings
-from tests.ledgers import RUN_ID, Script, parquet_of, write_ledger
+from tests.ledgers import RUN_ID, Script, write_ledger
 from tests.practices.recorder import documents_of, files, script_of
 from tests.practices.table import windows
 

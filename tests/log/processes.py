@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,17 @@ def finished(body: str, run: Path) -> str:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     return out
+
+
+def go_at_once(processes: Sequence["subprocess.Popen[str]"]) -> None:
+    """Let processes go on at the same moment: each has said `ready`, and waits for a line."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
 
 
 @contextmanager

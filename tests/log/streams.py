@@ -1,13 +1,18 @@
-"""Small streams of small events."""
+"""Small streams of small events, and what a run holds of them."""
 
+import hashlib
+import json
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from psion_ledger import events, log
 from psion_ledger.log import columns
 from psion_ledger.log.frame import Frame, decode_event, encode
 from psion_ledger.reading import Tail, read
-from tests.ledgers import RUN_ID, opened
+from tests.ledgers import RANK0, RUN_ID, opened
+
+JOURNAL = f"journal/{RANK0}/{0:012}.wal"
 
 
 def numbered(step: int) -> events.BatchReplayed:
@@ -52,3 +57,28 @@ def frames(tail: Tail) -> list[Frame]:
         Frame(seq, recorded_at_ns, b"", durable_through, decode_event(encode(event)))
         for seq, recorded_at_ns, durable_through, event in sorted(rows, key=itemgetter(0))
     ]
+
+
+def links_of(journal: Path) -> list[bytes]:
+    """The link of every frame in a journal, taken apart by hand."""
+    data = journal.read_bytes()
+    offset = 16 + int.from_bytes(data[8:12], "little")
+    links = []
+    while offset < len(data):
+        end = offset + 8 + int.from_bytes(data[offset : offset + 4], "little")
+        links.append(hashlib.sha256(b"\0" + data[offset + 8 : end]).digest())
+        offset = end
+    return links
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {p.relative_to(run).as_posix(): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
+
+
+def entry_of(run: Path, number: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / f"manifest/{number}.json").read_text())
+    return found
+
+
+def read_entries(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "manifest").iterdir())

@@ -17,7 +17,7 @@ from psion_ledger.log import claim
 from psion_ledger.log.segment import seal_run
 from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
-from tests.log.processes import start
+from tests.log.processes import go_at_once, start
 from tests.log.streams import written
 
 GOOD = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -256,13 +256,7 @@ for _ in range(10):
     print(log.claim_attempt(run))
 """
     processes = [start(body, run) for _ in range(4)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    go_at_once(processes)
     taken = [int(line) for process in processes for line in process.communicate(timeout=60)[0].split()]
     assert list(range(1, 41)) == sorted(taken)
     assert list((run / "tmp").iterdir()) == []

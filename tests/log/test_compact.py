@@ -16,8 +16,7 @@ from psion_ledger.log.compact import compact_run, prune_run
 from psion_ledger.log.segment import parquet_bytes, seal_run
 from psion_ledger.reading import read
 from tests.ledgers import RANK0, RUN_ID, opened
-from tests.log.streams import claimed_run, numbered
-from tests.log.test_seal import contents
+from tests.log.streams import claimed_run, contents, numbered
 
 RANK1 = "t0001.r00001"
 EVERYTHING = "select stream, seq, step, sequence_ids, hex(token_sha256) from batch_replayed order by stream, seq"

@@ -109,7 +109,9 @@ def test_a_broken_stream_is_sealed_up_to_the_break(tmp_path: Path, name: str) ->
     record = read(run)
     assert (record.faults, record.tails) == ([], [])
     assert [(f.code, f.file) for f in fsck(tmp_path, RUN_ID, deep=True).findings] == [("orphan", f) for f in done.kept]
-    assert record.manifest.last_of(RANK0).last_seq == after_seq  # type: ignore[union-attr]
+    last = record.manifest.last_of(RANK0)
+    assert last is not None
+    assert last.last_seq == after_seq
     with Run(record) as opened_run:
         steps = opened_run.first("select list(step order by seq) from batch_replayed")
         gaps = opened_run.con.execute("select gap_stream, after_seq, events_lost from gap_recorded").fetchall()
@@ -177,7 +179,9 @@ def test_a_cut_that_was_stopped_anywhere_is_finished_by_the_next(
             gaps = opened_run.con.execute("select distinct gap_stream, after_seq from gap_recorded").fetchall()
         assert (record.faults, record.tails, gaps) == ([], [], [(RANK0, 3)])
         assert kept == {name: (run / f"{name}.damaged").read_bytes() for name in kept}
-        assert record.manifest.last_of(RANK0).last_seq == 3  # type: ignore[union-attr]
+        last = record.manifest.last_of(RANK0)
+        assert last is not None
+        assert last.last_seq == 3
     assert stopped > 10
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from psion_ledger import events
-from tests.ledgers import Script, token_digest
+from tests.corpora import token_digest
+from tests.ledgers import Script
 
 
 def batches(script: Script, step: int, rank: int = 0, attempt: int = 1) -> list[int]:

@@ -15,19 +15,9 @@ from psion_ledger.contracts.codec import encode_document
 from psion_ledger.contracts.steps import Cell, cells, position_after, positions_of
 from psion_ledger.digest import sha256
 from psion_ledger.log.indexes import DOCUMENT_INDEX_SCHEMA
-from tests.ledgers import (
-    COMPLETION,
-    Mark,
-    Script,
-    close,
-    ended,
-    index_bytes,
-    opened,
-    parquet_of,
-    seal,
-    started,
-    token_digest,
-)
+from tests.corpora import index_bytes, parquet_of, token_digest
+from tests.emitted import ended, started
+from tests.ledgers import COMPLETION, Mark, Script, close, opened, seal
 
 FAMILY = "text"
 

@@ -1,133 +1,36 @@
 """The practices: a loop that does one of them, and for each two neighbours with a fault, the law that names it, and the
 step and rank that it names."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 
 from psion_ledger import events
-from psion_ledger.contracts import Contracts, EvaluationSet, LayoutTensor, SamplingPlan, TensorLayout
-from psion_ledger.contracts.sampling_plan import (
-    BatchRule,
-    BatchSize,
-    Cadence,
-    OrderParameter,
-    Passes,
-    PlannedSkip,
-    PlanOrder,
-    RankRule,
-)
+from psion_ledger.contracts import Contracts, LayoutTensor, TensorLayout
+from psion_ledger.contracts.sampling_plan import BatchRule, BatchSize, Passes, PlannedSkip, PlanOrder, RankRule
 from psion_ledger.orders import derive
 from tests.ledgers import Script
 from tests.practices import faults
-from tests.practices.recorder import Attempt, Loop, checkpoint_id, one_family, weights
-
-SEED, TOKENS = 5, 16
-Break = Callable[[Script], Script]
-
-
-class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
-    """A faulty neighbour: what the loop did wrong, and where that must be named."""
-
-    fault: str
-    law: str
-    step: int | None
-    rank: int | None
-    made: Break
-
-
-class Practice(msgspec.Struct, frozen=True, kw_only=True):
-    """A practice by name, the loop that does it, the level that its record reaches, and two faulty neighbours."""
-
-    name: str
-    loop: Loop
-    level: str = "ordered"
-    neighbours: tuple[Neighbour, Neighbour]
-
-
-def randperm(entries: int, seed: int) -> list[int]:
-    """Said by torch itself, not by the engine."""
-    permutation: list[int] = torch.randperm(entries, generator=torch.Generator().manual_seed(seed)).tolist()
-    return permutation
-
-
-def shuffled(entries: int, length: int | None = None) -> Callable[[int], int]:
-    """The entry at a position, where each pass is a permutation of its own, cut or filled up from its head."""
-    length = entries if length is None else length
-    return lambda position: randperm(entries, SEED + position // length)[position % length % entries]
-
-
-def order(may_repeat: Any = "nothing", name: str = "torch.randperm", seed: int = SEED, **parameters: Any) -> PlanOrder:
-    known = [OrderParameter(name=key, value=value) for key, value in sorted(parameters.items())]
-    return PlanOrder(kind="derived", name=name, version="1", seed=seed, parameters=known, may_repeat=may_repeat)
-
-
-def undeclared(why: str) -> PlanOrder:
-    return PlanOrder(kind="undeclared", why=why, may_repeat="anything")
-
-
-def plan(entries: int, by: PlanOrder, *, steps: int, batch: int, **changes: Any) -> SamplingPlan:
-    made = SamplingPlan(
-        schema_version="psion_ledger.sampling_plan.v1",
-        dataset_identity="rows@1",
-        families=one_family(entries, TOKENS),
-        order=by,
-        unit="sequence",
-        sequence_tokens=TOKENS,
-        token_dtype="uint16",
-        targets="all_but_first",
-        passes=Passes(sequences=entries, end="spans"),
-        batch=BatchRule(schedule=[BatchSize(first_step=1, sequences=batch)], micro_batch_sequences=batch),
-        ranks=RankRule(layout="micro_major", take="contiguous"),
-        horizon_steps=steps,
-        evaluation_sets=[],
-        loss_divisor="target_tokens",
-        norm_is_global=True,
-        rate_is_global=True,
-    )
-    return msgspec.structs.replace(made, **changes)
-
-
-def sizes(batch: int, micro: int) -> BatchRule:
-    return BatchRule(schedule=[BatchSize(first_step=1, sequences=batch)], micro_batch_sequences=micro)
-
-
-def loop(own: SamplingPlan, entry: Callable[[int], int], *attempts: Attempt, **more: Any) -> Loop:
-    known: dict[str, Any] = {"tokens": lambda entry: TOKENS} | more
-    starts = attempts or (Attempt(until=own.horizon_steps),)
-    return Loop(contracts=Contracts(sampling_plan=own), entry=entry, attempts=starts, **known)
-
-
-def swapped(step: int, other: int, rank: int = 0) -> Neighbour:
-    return Neighbour(
-        fault=f"the batches of steps {step} and {other} changed places", law="batches_follow_the_order", step=step,
-        rank=rank,
-        made=lambda s: faults.exchanged(s, faults.batches(s, step, rank)[0], faults.batches(s, other, rank)[0]),
-    )  # fmt: skip
-
-
-def lost(step: int, rank: int = 0, nth: int = 0) -> Neighbour:
-    return Neighbour(
-        fault="a micro batch was lost", law="batches_take_their_positions", step=step, rank=rank,
-        made=lambda s: faults.lost(s, faults.batches(s, step, rank)[nth]),
-    )  # fmt: skip
-
-
-def at_positions(step: int, fault: str, rank: int = 0, attempt: int = 1, **changes: Any) -> Neighbour:
-    return Neighbour(
-        fault=fault, law="batches_take_their_positions", step=step, rank=rank,
-        made=lambda s: faults.replaced(s, faults.batches(s, step, rank, attempt)[0], **changes),
-    )  # fmt: skip
-
-
-def at_step(step: int, fault: str, law: str, **changes: Any) -> Neighbour:
-    return Neighbour(
-        fault=fault, law=law, step=step, rank=0,
-        made=lambda s: faults.replaced(s, faults.completed_at(s, step), **changes),
-    )  # fmt: skip
+from tests.practices.checkpoints import best, late, resume, world_change
+from tests.practices.parts import (
+    SEED,
+    TOKENS,
+    Neighbour,
+    Practice,
+    at_positions,
+    at_step,
+    loop,
+    lost,
+    order,
+    plan,
+    randperm,
+    shuffled,
+    sizes,
+    swapped,
+    undeclared,
+)
+from tests.practices.recorder import Attempt, Loop, one_family
 
 
 def _drop_last() -> Practice:
@@ -339,113 +242,6 @@ def _ranks(layout: Any, take: Any) -> Practice:
     )  # fmt: skip
 
 
-SAVES = Cadence(every_steps=2, at_start=True, at_end=True)
-
-
-def _world_change() -> Practice:
-    own = plan(64, order(), steps=6, batch=8, checkpoints=SAVES)
-    own = msgspec.structs.replace(own, batch=sizes(8, 2))
-    return Practice(
-        name="the world size changes at a resume",
-        loop=loop(
-            own, shuffled(64), Attempt(world=2, until=3), Attempt(world=4, cut=2, until=6), checkpoint_every=2
-        ),
-        neighbours=(
-            at_positions(4, "the new world took the old one's cells", rank=1, attempt=2, first_position=28),
-            Neighbour(
-                fault="the resume went on where the killed attempt had stood", law="batches_follow_the_order", step=3,
-                rank=0,
-                made=lambda s: faults.repeated(s, faults.batches(s, 3, 0, 2)[0], faults.batches(s, 4, 0, 2)[0]),
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _resume(where: str, cut: int) -> Practice:
-    own = plan(16, order(), steps=8, batch=4, checkpoints=SAVES)
-    return Practice(
-        name=f"a resume {where} the end of a pass",
-        loop=loop(
-            own, shuffled(16), Attempt(until=cut + 1), Attempt(cut=cut, until=8), checkpoint_every=2
-        ),
-        neighbours=(
-            Neighbour(
-                fault="the resumed loader began its pass anew", law="batches_follow_the_order", step=cut + 1, rank=0,
-                made=lambda s: faults.repeated(
-                    s, faults.batches(s, cut + 1, 0, 2)[0], faults.batches(s, cut, 0, 1)[0]
-                ),
-            ),
-            Neighbour(
-                fault="the resumed loader skipped a batch", law="batches_take_their_positions", step=cut + 1, rank=0,
-                made=lambda s: faults.replaced(
-                    s, faults.batches(s, cut + 1, 0, 2)[0], first_position=4 * cut + 4
-                ),
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _late() -> Practice:
-    own = plan(40, order(), steps=8, batch=4, checkpoints=SAVES)
-    return Practice(
-        name="a checkpoint was durable three steps late, then a kill, and a resume from it",
-        loop=loop(
-            own, shuffled(40), Attempt(until=6), Attempt(cut=2, until=8), checkpoint_every=2, late_steps=3
-        ),
-        neighbours=(
-            Neighbour(
-                fault="the cursor is where the loop stood when the file was durable",
-                law="checkpoints_stand_at_their_cursor", step=2, rank=0,
-                made=lambda s: faults.replaced(s, faults.first_of(s, events.CheckpointWritten, 1), cursor_position=20),
-            ),
-            Neighbour(
-                fault="other weights were loaded", law="attempts_resume_from_written_checkpoints", step=None, rank=0,
-                made=lambda s: faults.replaced(
-                    s, faults.first_of(s, events.CheckpointLoaded), object_sha256=weights(4)
-                ),
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _best() -> Practice:
-    held_out = EvaluationSet(
-        evaluation_set="held_out", split_name="held_out", source_family_id="text", first_sequence_id=0,
-        end_sequence_id=7, stride=2, sequences=4,
-    )  # fmt: skip
-    own = plan(
-        40, order(), steps=6, batch=4, checkpoints=SAVES, evaluations=SAVES, evaluation_sets=[held_out],
-        families=one_family(40, TOKENS, held_out=8),
-    )  # fmt: skip
-    losses = {0: 9_000_000_000, 2: 5_000_000_000, 4: 3_000_000_000, 6: 4_000_000_000}
-    promoted = events.CheckpointPromoted(
-        checkpoint_id=checkpoint_id(1, 4), label="best", object_sha256=weights(4), criterion="lowest_loss",
-        criterion_split="held_out", evaluation_id="e0001-s000004",
-    )  # fmt: skip
-    return Practice(
-        name="the best checkpoint by its criterion is promoted",
-        loop=loop(
-            own, shuffled(40), checkpoint_every=2, losses=lambda step: losses[step], promoted=promoted
-        ),
-        neighbours=(
-            Neighbour(
-                fault="another checkpoint has a lower loss", law="promotion_names_a_written_checkpoint", step=None,
-                rank=0,
-                made=lambda s: faults.replaced(
-                    s, faults.first_of(s, events.SplitLossMeasured, 1), loss_sum_nanonats=1
-                ),
-            ),
-            Neighbour(
-                fault="an evaluation of another step is named", law="promotion_rests_on_its_evaluation", step=None,
-                rank=0,
-                made=lambda s: faults.replaced(
-                    s, faults.first_of(s, events.CheckpointPromoted), evaluation_id="e0001-s000002"
-                ),
-            ),
-        ),
-    )  # fmt: skip
-
-
 def _materialised() -> Practice:
     ids = np.array([7, 3, 11, 0, 9, 5, 1, 2, 8, 4, 6, 10] * 2, "<u4")
     own = plan(
@@ -496,6 +292,6 @@ ORDERS = (
 PRACTICES = (
     _drop_last(), _short_batch(), _padding(), _ramp_up(), _skips(False), _skips(True), _refused(), _lengths(),
     _packing(), _windows(), _streaming(), _ranks("rank_major", "contiguous"), _ranks("rank_major", "strided"),
-    _ranks("micro_major", "contiguous"), _ranks("micro_major", "strided"), _world_change(), _resume("before", 2),
-    _resume("at", 4), _resume("after", 6), _late(), _best(), _materialised(), _other_model(), *ORDERS,
+    _ranks("micro_major", "contiguous"), _ranks("micro_major", "strided"), world_change(), resume("before", 2),
+    resume("at", 4), resume("after", 6), late(), best(), _materialised(), _other_model(), *ORDERS,
 )  # fmt: skip

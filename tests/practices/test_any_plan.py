@@ -13,8 +13,8 @@ from psion_ledger.contracts.sampling_plan import BatchRule, BatchSize, Cadence, 
 from psion_ledger.contracts.steps import position_after
 from tests.ledgers import Script
 from tests.practices import faults
+from tests.practices.parts import loop, order, plan, shuffled
 from tests.practices.recorder import Attempt, Loop, script_of
-from tests.practices.table import loop, order, plan, shuffled
 from tests.practices.test_practices import audited
 
 ENTRIES = 23

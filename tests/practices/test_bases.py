@@ -17,7 +17,10 @@ from psion_ledger.reading import read
 from psion_ledger.receipts import derive_receipt
 from psion_ledger.receipts.verify import decode_receipt
 from tests import ledgers
-from tests.ledgers import RANK0, Script, edited, place, real_contracts, weights, write_ledger
+from tests.corpora import real_contracts
+from tests.edits import edited, place
+from tests.emitted import weights
+from tests.ledgers import RANK0, Script, write_ledger
 from tests.practices.recorder import declared
 
 NEXT, BASE = "run-next", "the-base"

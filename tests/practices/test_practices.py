@@ -12,8 +12,9 @@ from psion_ledger.ledger import Run
 from psion_ledger.reading import read
 from tests.ledgers import Script, write_ledger
 from tests.practices.__main__ import PAGE, page
+from tests.practices.parts import Neighbour, Practice
 from tests.practices.recorder import script_of
-from tests.practices.table import ORDERS, PRACTICES, Neighbour, Practice
+from tests.practices.table import ORDERS, PRACTICES
 from tests.suites import sampled
 
 # The quick suite has the first neighbour of every third practice.

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from psion_ledger.contracts import Contracts
-from tests.ledgers import weights
+from tests.emitted import weights
 
 MODEL, BINDING = "model_descriptor_digest", "tokenizer_binding_digest"
 

@@ -25,21 +25,9 @@ from psion_ledger.receipts import (
 )
 from psion_ledger.receipts.verify import compare
 from psion_ledger.replay import record_replay
+from tests.corpora import real_contracts, write_shards
 from tests.documents import changed
-from tests.ledgers import (
-    COMPLETION,
-    RANK0,
-    RUN_ID,
-    Mark,
-    Script,
-    good_run,
-    opened,
-    real_contracts,
-    record,
-    seal,
-    write_ledger,
-    write_shards,
-)
+from tests.ledgers import COMPLETION, RANK0, RUN_ID, Mark, Script, good_run, opened, record, seal, write_ledger
 from tests.receipts.good_receipt import pointers
 
 CONTRACTS = real_contracts()

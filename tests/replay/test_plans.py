@@ -14,20 +14,11 @@ from psion_ledger.contracts.steps import Cell
 from psion_ledger.digest import sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.replay import replay
+from tests.corpora import order_of, write_shards
 from tests.documents import changed
-from tests.ledgers import (
-    RANK0,
-    RUN_ID,
-    Mark,
-    Script,
-    batch_of,
-    edited,
-    inserted,
-    order_of,
-    place,
-    write_ledger,
-    write_shards,
-)
+from tests.edits import edited, inserted, place
+from tests.emitted import batch_of
+from tests.ledgers import RANK0, RUN_ID, Mark, Script, write_ledger
 from tests.replay.test_replay import CONTRACTS, DIFFERENT, NTH, POSITION, replayed, trained
 
 

@@ -14,26 +14,11 @@ from psion_ledger.errors import CannotDecide
 from psion_ledger.log.segment import seal_run
 from psion_ledger.reading import read
 from psion_ledger.replay import Replay, record_replay, replay
+from tests.corpora import real_contracts, token_digest, write_shards
 from tests.documents import changed
-from tests.ledgers import (
-    RANK0,
-    RUN_ID,
-    Script,
-    beginning,
-    checkpoint_id,
-    edited,
-    good_run,
-    opened,
-    place,
-    real_contracts,
-    resumed_run,
-    started,
-    token_digest,
-    training,
-    without,
-    write_ledger,
-    write_shards,
-)
+from tests.edits import edited, place, without
+from tests.emitted import checkpoint_id, started
+from tests.ledgers import RANK0, RUN_ID, Script, beginning, good_run, opened, resumed_run, training, write_ledger
 
 CONTRACTS = real_contracts()
 SMALLER = real_contracts(micro_batch_sequences=2)

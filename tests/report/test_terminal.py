@@ -15,16 +15,9 @@ from psion_ledger.reading import read
 from psion_ledger.report import terminal
 from psion_ledger.report.console import console
 from psion_ledger.report.facts import gather
-from tests.ledgers import (
-    RANK0,
-    Script,
-    edited,
-    good_run,
-    place,
-    real_contracts,
-    resumed_run,
-    write_ledger,
-)  # fmt: skip
+from tests.corpora import real_contracts
+from tests.edits import edited, place
+from tests.ledgers import RANK0, Script, good_run, resumed_run, write_ledger
 
 
 def report(folder: Path) -> str:
