@@ -96,18 +96,18 @@ def run(command: Command) -> int:
         world = World.join()
     try:
         began: Beginning = world.broadcast(_began(command, world, documents) if world.rank == 0 else None)
-        if not began.past.finished:
+        past = began.past
+        if past is None or not (past.finished or past.stage_completed):
             stop = StopAsked()
-            if not began.past.stage_completed and not attempt(command, began, world, stop):
+            if not attempt(command, began, world, stop):
                 say(f"stopped. {what_is_kept(command)}")
                 return 128 + stop.signal if stop.signal else 0
-            if world.rank == 0:
-                corpus = command.artifacts / command.run_id / "corpus"
-                emit.complete(began.run, began.attempt or began.past.attempts, began.past, corpus)
+        elif not past.finished and world.rank == 0:
+            emit.finish(command)
         if world.rank > 0:
             return 0
         with phase("auditing"):
-            exit_code = emit.audit(began.run, command.artifacts, command.artifacts / command.run_id / "corpus")
+            exit_code = emit.audit(command)
         try:
             print(command.run_id, flush=True)
         except BrokenPipeError:
@@ -123,32 +123,22 @@ def _began(command: Command, world: "World", documents: "list[Document]") -> Beg
 
 
 def attempt(command: Command, began: Beginning, world: "World", stop: StopAsked) -> bool:
-    """One rank's part of this attempt; False when it was stopped before the horizon."""
-    from trainer import emit, environment
+    """One rank's part of this attempt, and behind it the end of the run; False when it was stopped before."""
+    import torch
+
+    from trainer import emit
     from trainer.loop import build, promote, train
 
-    past = began.past
-    failing = command.on_ledger_failure
-    with emit.Recorder(began.run, began.attempt, world.rank, past.previous, failing) as recorder:
-        circumstances = environment.circumstances(world, began.settings.threads)
-        if world.rank == 0:
-            if past.settings is None:
-                recorder.run_started(began.settings, resume_command(command))
-            say(f"run {command.run_id}, attempt {began.attempt}; to resume it: {resume_command(command)}")
-            recorder.declare(past, began.documents, began.sequence_index)
-            recorder.attempt_started(world.size, circumstances, past.checkpoint)
-        world.gathered("rank 0 has declared everything")
-        if world.rank > 0:
-            recorder.attempt_started(world.size, circumstances, past.checkpoint)
+    torch.set_num_threads(began.settings.threads)
+    with emit.start(command, began.settings, began.promises, began.past) as recorder:
+        say(f"run {command.run_id}, attempt {recorder.attempt}; to resume it: {resume_command(command)}")
         with stop.listening():
             artifacts = command.artifacts / command.run_id
             with phase("building the model"):
-                training = build(began.documents, began.settings, world, recorder, artifacts)
-            last = train(training, past.checkpoint, stop)
-        if last is not None and world.rank == 0 and not past.promoted:
+                training = build(began.contracts, began.settings, world, recorder, artifacts)
+            last = train(training, stop)
+        if last is not None:
             promote(training, last)
-        recorder.stream_ended(recorder.last_step, completed=last is not None)
-    world.gathered("every stream has ended")
     return last is not None
 
 

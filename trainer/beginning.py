@@ -35,7 +35,8 @@ from trainer.sizes import (
 from trainer.talk import phase, say
 
 if TYPE_CHECKING:
-    from trainer.emit import Past
+    from psion_ledger import Past, Promises
+    from psion_ledger.contracts import Contracts
     from trainer.environment import World
 
 
@@ -43,16 +44,22 @@ if TYPE_CHECKING:
 class Beginning:
     """What rank 0 found or made before this attempt, and tells the other ranks.
 
-    `documents` are the contracts' exact texts by role; `sequence_index` has the files of the index, null when it is
-    declared already.
+    `past` is null of a new run; `sequence_index` has the files of the index, null when it is declared already.
     """
 
-    run: Path
-    attempt: int
-    past: "Past"
+    past: "Past | None"
     settings: Settings
-    documents: dict[str, str]
+    contracts: "Contracts"
     sequence_index: "list[tuple[bytes, int]] | None"
+
+    @property
+    def promises(self) -> "Promises":
+        from psion_ledger import Promises
+
+        index = self.sequence_index
+        if index is None:
+            return Promises(contracts=self.contracts)
+        return Promises(contracts=self.contracts, files={"sequence_index": lambda: ("parquet", index)})
 
 
 def refuse_folders(command: Command) -> None:
@@ -80,61 +87,44 @@ def read_text(settings: Settings) -> list[Document]:
 
 def begin(command: Command, world: "World", documents: list[Document]) -> Beginning:
     """A new run, its text prepared and its contracts bound; raises BadInput."""
-    from trainer import emit
+    from trainer import binding
     from trainer.environment import default_threads, memory_bytes
 
     artifacts = command.artifacts / command.run_id
     settings = new_settings(command.flags, world_size=world.size, threads=default_threads())
-    size = emit.model_size(settings, vocab_most(settings, documents))
+    size = binding.model_size(settings, vocab_most(settings, documents))
     refuse_beyond_memory(settings, step_bytes(settings, size, world), memory_bytes(world.device))
     refuse_beyond_disk(settings, size, command.artifacts)
     try:
-        texts, index = prepare(settings, documents, command.run_id, artifacts, world.size)
+        promised, index = prepare(settings, documents, command.run_id, artifacts, world.size)
     except BaseException:
         shutil.rmtree(artifacts, ignore_errors=True)
         raise
-    folder = emit.create(command.ledger, command.run_id)
-    return Beginning(
-        run=folder,
-        attempt=emit.claim_attempt(folder),
-        past=emit.Past(),
-        settings=settings,
-        documents=texts,
-        sequence_index=index,
-    )
+    return Beginning(past=None, settings=settings, contracts=promised, sequence_index=index)
 
 
 def begin_again(command: Command, world: "World") -> Beginning:
     """An old run, with how far it had come; raises BadInput, CannotGoOn, and what the record's reader raises."""
-    from trainer import emit
+    from trainer import binding, emit
     from trainer.environment import memory_bytes
 
     with phase("reading the record"):
-        folder, past = emit.reopen(command.ledger, command.run_id)
-    texts: dict[str, str] = past.documents
-    index: list[tuple[bytes, int]] | None = None
-    if not past.contracts_declared:
+        past = emit.reopen(command)
+    if past.contracts is None:
         settings = settings_given_again(command, past, world)
         artifacts = command.artifacts / command.run_id
-        texts, index = prepare(settings, read_text(settings), command.run_id, artifacts, world.size)
-        if any(texts[role] != text for role, text in past.documents.items()):
-            raise Damaged(
-                f"run {command.run_id} had begun to promise another text, or other settings; give the flags that it "
-                "was started with, or start a new run"
-            )
-    else:
-        promised = emit.promises_of(folder, past, world.size)
-        settings = recorded_settings(command, past, world, promised.settings)
-    if past.contracts_declared and not past.finished:
-        size = promised.size
-        needed, there = step_bytes(settings, size, world), memory_bytes(world.device)
+        contracts, index = prepare(settings, read_text(settings), command.run_id, artifacts, world.size)
+        return Beginning(past=past, settings=settings, contracts=contracts, sequence_index=index)
+    promised = binding.promises_of(past, world.size)
+    settings = recorded_settings(command, past, world, promised.settings)
+    if not past.finished:
+        needed, there = step_bytes(settings, promised.size, world), memory_bytes(world.device)
         if needed > there:
             raise CannotGoOn(
                 f"run {command.run_id}: a step needs at least {gib(needed)} of memory, and there are {gib(there)}; "
                 "resume it on a larger machine"
             )
-    number = 0 if past.stage_completed else emit.claim_attempt(folder)
-    return Beginning(run=folder, attempt=number, past=past, settings=settings, documents=texts, sequence_index=index)
+    return Beginning(past=past, settings=settings, contracts=past.contracts, sequence_index=None)
 
 
 def settings_given_again(command: Command, past: "Past", world: "World") -> Settings:
@@ -143,7 +133,7 @@ def settings_given_again(command: Command, past: "Past", world: "World") -> Sett
     from trainer.environment import default_threads
 
     settings = new_settings(command.flags, world_size=world.size, threads=default_threads())
-    for name, value in past.settings or []:
+    for name, value in (past.settings or {}).items():
         if (given := dict(settings.pairs()).get(name)) != value:
             raise BadInput(
                 f"run {command.run_id} was stopped before it promised what it trains, and had begun with {name} "
@@ -156,12 +146,12 @@ def recorded_settings(command: Command, past: "Past", world: "World", promised: 
     """What the ledger says, which the flags may not contradict; raises BadInput and CannotGoOn."""
     if past.settings is None:
         raise BadInput(f"run {command.run_id} ended before it said what it trains; start a new run")
-    settings = Settings.from_pairs(past.settings, promised)
+    settings = Settings.from_pairs(list(past.settings.items()), promised)
     refuse_disagreeing_flags(command.run_id, command.flags, settings)
-    if past.world_size not in (None, world.size) and not past.finished:
+    if past.start is not None and past.start.world != world.size and not past.finished:
         raise BadInput(
-            f"run {command.run_id} was started on {past.world_size} processes, not {world.size}; "
-            f"resume it with `{resume_command(command, past.world_size)}`"
+            f"run {command.run_id} was started on {past.start.world} processes, not {world.size}; "
+            f"resume it with `{resume_command(command, past.start.world)}`"
         )
     if (fault := settings.undivided(world.size)) is not None and not past.finished:
         raise Damaged(f"run {command.run_id}: its recorded settings cannot be: {fault}")
@@ -176,9 +166,9 @@ def step_bytes(settings: Settings, size: ModelSize, world: "World") -> int:
 
 def prepare(
     settings: Settings, documents: list[Document], run_id: str, artifacts: Path, world_size: int
-) -> tuple[dict[str, str], list[tuple[bytes, int]]]:
-    """Text to shards; returns the contracts' exact texts by role, and the files of the sequence index."""
-    from trainer import emit, promises, tokenizer
+) -> "tuple[Contracts, list[tuple[bytes, int]]]":
+    """Text to shards; returns the contracts, and the files of the sequence index."""
+    from trainer import binding, promises, tokenizer
 
     bytes_total = sum(len(document.text.encode()) for document in documents if document.split == "train")
     with phase(f"tokenizing {bytes_total / 1e6:.1f} MB"):
@@ -198,4 +188,4 @@ def prepare(
         f"corpus: {len(documents)} documents, {sum(len(group.parts) for group in packed):,} sequences of "
         f"{settings.context} tokens, vocabulary {vocab:,}; {left_out:,} tokens left out (tails, repeats)"
     )
-    return emit.bind(run_id, settings, manifest, policy, plan), index
+    return binding.bind(run_id, settings, manifest, policy, plan), index

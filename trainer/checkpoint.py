@@ -16,51 +16,22 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from psion_ledger import Checkpoint
 from trainer.config import Damaged
 from trainer.files import read_recorded, write_durably
 
 WEIGHTS_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 CURSOR_FILE = "cursor.json"
-FileRole = Literal["weights", "optimizer", "rng", "cursor", "other"]
 _OPTIMIZER_STATE = ("exp_avg", "exp_avg_sq", "step")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """A checkpoint as the ledger knows it; `files` are (path below the run's artifacts, bytes, sha256)."""
-
-    checkpoint_id: str
-    step: int
-    position: int
-    files: list[tuple[str, int, bytes]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written(Recorded):
-    """A checkpoint that has just become durable; `roles` say for each file what it holds."""
-
-    roles: list[FileRole]
-    started_at_ns: int
-    durable_at_ns: int
-
-
-def role_of(file: str) -> FileRole:
-    """What a file of a checkpoint holds, by its name."""
-    if file.startswith("rng-"):
-        return "rng"
-    roles: dict[str, FileRole] = {WEIGHTS_FILE: "weights", OPTIMIZER_FILE: "optimizer", CURSOR_FILE: "cursor"}
-    return roles.get(file, "other")
 
 
 def checkpoint_id(attempt: int, step: int) -> str:
@@ -69,18 +40,16 @@ def checkpoint_id(attempt: int, step: int) -> str:
 
 def write(
     artifacts: Path,
+    name: str,
     *,
-    attempt: int,
     step: int,
     position: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     rng_states: list[dict[str, Tensor]],
     descriptor: str,
-) -> Written:
-    """Write one checkpoint below a run's artifacts folder; returns when it is durable. Raises OSError."""
-    started_at_ns = time.time_ns()
-    name = checkpoint_id(attempt, step)
+) -> Path:
+    """Write one checkpoint below a run's artifacts folder; its folder is durable on return. Raises OSError."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     moments = optimizer_tensors(model, optimizer)
     contents = {
@@ -91,18 +60,7 @@ def write(
     }
     contents |= {f"rng-{rank:05}.safetensors": safetensors.torch.save(state) for rank, state in enumerate(rng_states)}
     _publish(artifacts / "checkpoints", name, contents)
-    return Written(
-        checkpoint_id=name,
-        step=step,
-        position=position,
-        files=[
-            (f"checkpoints/{name}/{file}", len(data), hashlib.sha256(data).digest())
-            for file, data in sorted(contents.items())
-        ],
-        roles=[role_of(file) for file in sorted(contents)],
-        started_at_ns=started_at_ns,
-        durable_at_ns=time.time_ns(),
-    )
+    return artifacts / "checkpoints" / name
 
 
 def _publish(folder: Path, name: str, contents: Mapping[str, bytes]) -> None:
@@ -121,13 +79,15 @@ def _publish(folder: Path, name: str, contents: Mapping[str, bytes]) -> None:
 
 
 def load(
-    artifacts: Path, recorded: Recorded, *, rank: int, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> bytes:
-    """Restore weights, optimizer and this rank's generators; returns the sha256 of the weights file as read.
+    artifacts: Path, recorded: Checkpoint, *, rank: int, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Restore weights, optimizer and this rank's generators.
 
     Raises Damaged when a file is missing or is not what the ledger says.
     """
-    contents = {Path(path).name: read_recorded(artifacts, path, size, sha256) for path, size, sha256 in recorded.files}
+    contents = {
+        Path(file.path).name: read_recorded(artifacts, file.path, file.bytes, file.sha256) for file in recorded.files
+    }
     needed = (WEIGHTS_FILE, OPTIMIZER_FILE, f"rng-{rank:05}.safetensors")
     if missing := [name for name in needed if name not in contents]:
         raise Damaged(f"checkpoint {recorded.checkpoint_id}: its record lists no {', '.join(missing)}")
@@ -140,7 +100,6 @@ def load(
             f"checkpoint {recorded.checkpoint_id}: its files have the recorded digests and hold no state of this "
             f"model ({type(error).__name__}); resume with the version that wrote it"
         ) from error
-    return hashlib.sha256(contents[WEIGHTS_FILE]).digest()
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -10,10 +10,8 @@ the order of the step's positions, the learning rate of the step, the state that
 a run that was interrupted and resumed equals one that was not.
 """
 
-import hashlib
 import json
 import math
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -25,13 +23,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from psion_ledger import Checkpoint, Recorder
+from psion_ledger.contracts import Contracts, encode_document
 from trainer import checkpoint
-from trainer.checkpoint import Recorded
 from trainer.config import Settings
-from trainer.emit import Recorder
 from trainer.environment import World
 from trainer.evaluate import measure
-from trainer.files import open_recorded
 from trainer.model import CompactDecoder, initialise, token_losses
 from trainer.order import Order, micro_batch_positions, order_of
 from trainer.progress import TrainingProgress
@@ -43,11 +40,12 @@ from trainer.tokenizer import Shards, promised_shards
 class Training:
     """What training works with: the contracts (decoded JSON by role), and what was built from them.
 
-    `descriptor` is the model descriptor's exact text.
+    `first_train_id` is the id of the first train sequence, `descriptor` the model descriptor's exact text.
     """
 
     settings: Settings
     contracts: dict[str, Any]
+    first_train_id: int
     descriptor: str
     world: World
     order: Order
@@ -69,9 +67,10 @@ class Training:
         return sequences
 
 
-def build(documents: dict[str, str], settings: Settings, world: World, recorder: Recorder, artifacts: Path) -> Training:
-    """Everything that training needs, from the contracts' exact texts; weights as the seed gives them."""
-    contracts = {role: json.loads(text) for role, text in documents.items()}
+def build(promised: Contracts, settings: Settings, world: World, recorder: Recorder, artifacts: Path) -> Training:
+    """Everything that training needs, from the contracts; weights as the seed gives them."""
+    texts = {role: encode_document(document) for role, document in promised.documents.items()}
+    contracts = {str(role): json.loads(text) for role, text in texts.items()}
     plan, config = contracts["sampling_plan"], contracts["model_descriptor"]["config"]
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
@@ -83,7 +82,8 @@ def build(documents: dict[str, str], settings: Settings, world: World, recorder:
     return Training(
         settings=settings,
         contracts=contracts,
-        descriptor=documents["model_descriptor"],
+        first_train_id=min(f.first_sequence_id for f in promised.sampling_plan.train_families),
+        descriptor=texts["model_descriptor"],
         world=world,
         order=order_of(contracts),
         shards=Shards(
@@ -99,8 +99,8 @@ def build(documents: dict[str, str], settings: Settings, world: World, recorder:
     )
 
 
-def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], bool]) -> str | None:
-    """Train to the horizon, from a recorded checkpoint or from nothing.
+def train(training: Training, stop_asked: Callable[[], bool]) -> str | None:
+    """Train to the horizon, from the recorder's checkpoint or from nothing.
 
     Returns the last checkpoint's id; None when a rank was asked to stop: the step at hand is then finished
     and kept in a checkpoint. Raises Damaged when the checkpoint's files are not what was recorded.
@@ -108,13 +108,14 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
     settings, plan = training.settings, training.plan
     horizon, divisor = plan["horizon_steps"], training.batch_sequences * (plan["sequence_tokens"] - 1)
     tokens_per_step = training.batch_sequences * plan["sequence_tokens"]
-    cut_step, silent = loaded.step if loaded else 0, training.world.rank > 0
-    parent = _restore(training, loaded) if loaded else None
-    with TrainingProgress(done=cut_step, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
-        if parent is None:
+    recorder, silent = training.recorder, training.world.rank > 0
+    last = None if recorder.checkpoint_to_load is None else _restore(training, recorder.checkpoint_to_load)
+    done = recorder.last_step
+    with TrainingProgress(done=done, total=horizon, tokens_per_step=tokens_per_step, silent=silent) as progress:
+        if last is None:
             say(_evaluate(training, 0))
-            parent = _write_checkpoint(training, 0, parent)
-        for step in range(cut_step + 1, horizon + 1):
+            last = _write_checkpoint(training, 0)
+        for step in range(recorder.next_step, horizon + 1):
             started_s = time.perf_counter()
             rate = learning_rate(step, settings, horizon)
             loss_sum = _learn(training, step, divisor)
@@ -129,39 +130,29 @@ def train(training: Training, loaded: Recorded | None, stop_asked: Callable[[], 
             ranks = training.world.gathered_numbers(own_sum, stop_asked())
             loss_nats = sum(rank_sum for rank_sum, _ in ranks) / divisor
             stopping = any(stop for _, stop in ranks)
-            training.recorder.step_completed(
-                step=step,
-                loss_sum_nats=own_sum,
-                target_tokens=divisor // training.world.size,
-                loss_divisor=float(divisor),
-                loss_nats=loss_nats,
+            recorder.step(
+                loss_sum=own_sum,
+                divisor=divisor,
+                loss=loss_nats,
                 grad_norm=grad_norm,
                 learning_rate=rate,
-                step_ms=(time.perf_counter() - started_s) * 1000,
-                updated=True,
-                trace_sha256=trace_sha256(loss_nats, grad_norm),
-                trainer_step=None,
+                trace_state=checkpoint.state_sha256(checkpoint.rng_state()),
             )
             progress.step(step, loss_nats, time.perf_counter() - started_s)
             if step % settings.evaluate_every_steps == 0 or step == horizon:
                 say(_evaluate(training, step))
             if step % settings.checkpoint_every_steps == 0 or step == horizon or stopping:
-                parent = _write_checkpoint(training, step, parent)
+                last = _write_checkpoint(training, step)
             if stopping:
                 return None
-    return parent
+    return last
 
 
-def _restore(training: Training, loaded: Recorded) -> str:
-    object_sha256 = checkpoint.load(
-        training.artifacts,
-        loaded,
-        rank=training.world.rank,
-        model=training.model,
-        optimizer=training.optimizer,
-    )
-    training.recorder.checkpoint_loaded(loaded, object_sha256)
-    return loaded.checkpoint_id
+def _restore(training: Training, recorded: Checkpoint) -> str:
+    rank, model, optimizer = training.world.rank, training.model, training.optimizer
+    checkpoint.load(training.artifacts, recorded, rank=rank, model=model, optimizer=optimizer)
+    training.recorder.loaded(recorded)
+    return recorded.checkpoint_id
 
 
 def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
@@ -184,7 +175,7 @@ def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
         )
         drawn = [training.order.sequence_at(position) for position in positions]
         ids = torch.from_numpy(training.shards.rows([sequence_id for _, sequence_id in drawn]).astype("int64"))
-        training.recorder.batch_replayed(step, micro_step, positions, drawn, ids)
+        training.recorder.batch([sequence_id - training.first_train_id for _, sequence_id in drawn], ids)
         with autocast(world.device):
             losses = token_losses(training.model, ids.to(world.device), smoothing)
         (losses.sum() / divisor).backward()  # type: ignore[no-untyped-call]
@@ -202,21 +193,24 @@ def _evaluate(training: Training, step: int) -> str:
         sets, device = training.plan["evaluation_sets"], training.world.device
         for measured in measure(training.model, training.shards, sets, device):
             split = measured.evaluation_set["split_name"]
-            training.recorder.split_loss_measured(step, measured)
+            row = measured.evaluation_set
+            training.recorder.measure(
+                split, family=row["source_family_id"], losses=measured.sequence_nats, tokens=measured.rows
+            )
             nats[split] += measured.loss_sum_nats
             target_tokens[split] += measured.target_tokens
     losses = "  ".join(f"{split} {nats[split] / target_tokens[split]:.3f}" for split in nats)
     return f"step {step}  measured loss: {losses}"
 
 
-def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
+def _write_checkpoint(training: Training, step: int) -> str:
     """Rank 0 writes, with the generators of every rank; returns the checkpoint's id."""
     rng_states = training.world.gathered(checkpoint.rng_state())
-    attempt = training.recorder.attempt
+    name = checkpoint.checkpoint_id(training.recorder.attempt, step)
     if training.world.rank == 0:
-        written = checkpoint.write(
+        folder = checkpoint.write(
             training.artifacts,
-            attempt=attempt,
+            name,
             step=step,
             position=step * training.batch_sequences,
             model=training.model,
@@ -224,16 +218,13 @@ def _write_checkpoint(training: Training, step: int, parent: str | None) -> str:
             rng_states=rng_states,
             descriptor=training.descriptor,
         )
-        training.recorder.checkpoint_written(written, parent, training.descriptor)
-    return checkpoint.checkpoint_id(attempt, step)
+        training.recorder.checkpoint(folder, checkpoint_id=name)
+    return name
 
 
 def promote(training: Training, checkpoint_id: str) -> None:
-    """Name the run's result, with the digest of its weights as they are read back now."""
-    with open_recorded(training.artifacts, f"checkpoints/{checkpoint_id}/{checkpoint.WEIGHTS_FILE}") as file:
-        object_sha256 = hashlib.file_digest(file, "sha256").digest()
-    label = f"{training.settings.anchor}-pretrain-final"
-    training.recorder.checkpoint_promoted(checkpoint_id, label, object_sha256)
+    """Name the run's result; its weights are read back now."""
+    training.recorder.promote(checkpoint_id, label=f"{training.settings.anchor}-pretrain-final")
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -263,10 +254,3 @@ def learning_rate(step: int, settings: Settings, horizon: int) -> float:
     progress = (step - settings.warmup_steps) / (horizon - settings.warmup_steps)
     ratio = settings.final_learning_rate_ratio
     return settings.learning_rate * (ratio + (1 - ratio) * (1 + math.cos(math.pi * progress)) / 2)
-
-
-def trace_sha256(loss_nats: float, grad_norm: float) -> bytes:
-    """A digest of the step: loss and gradient norm as little-endian float64, and the generators' state."""
-    digest = hashlib.sha256(struct.pack("<dd", loss_nats, grad_norm))
-    digest.update(checkpoint.state_sha256(checkpoint.rng_state()))
-    return digest.digest()

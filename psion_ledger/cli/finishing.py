@@ -24,7 +24,7 @@ def finish(
 ) -> int:
     """Seal a run whose training has ended, replay it, derive its receipt, complete its stage, and finish it."""
     from psion_ledger import log
-    from psion_ledger.recording.finish import finish_run
+    from psion_ledger.recording.finishing import finish_run
 
     folder = log.find_run(ledger, run)
     own = artifacts / run / "corpus"

@@ -1,5 +1,7 @@
 """The contracts against each other: everything that must agree before the first batch."""
 
+from typing import get_args
+
 import msgspec
 
 from psion_ledger.contracts import (
@@ -25,6 +27,12 @@ from psion_ledger.contracts.token_data import ROLE as TOKEN_DATA
 from psion_ledger.contracts.token_data import TokenData
 from psion_ledger.contracts.tokenized_corpus import TokenizedCorpus
 from psion_ledger.contracts.values import is_blank
+from psion_ledger.events import ContractRole
+
+AnyDocument = (
+    SamplingPlan | PretrainStageConfig | ModelDescriptor | TensorLayout | TokenizedCorpus | SamplingPolicy
+    | BaseCheckpoint | TokenData
+)  # fmt: skip
 
 
 class Contracts(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +46,12 @@ class Contracts(msgspec.Struct, frozen=True, kw_only=True):
     sampling_policy: SamplingPolicy | None = None
     base_checkpoint: BaseCheckpoint | None = None
     token_data: TokenData | None = None
+
+    @property
+    def documents(self) -> dict[ContractRole, AnyDocument]:
+        """Those that are promised, by role, in the order in which a run declares them."""
+        roles: tuple[ContractRole, ...] = get_args(ContractRole)
+        return {role: document for role in roles if (document := getattr(self, role, None)) is not None}
 
 
 def config_findings(

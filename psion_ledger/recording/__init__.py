@@ -4,7 +4,7 @@
     Recorder  what the loop calls
 
 `launch`, `past`, `promises` and `begin` open an attempt; `dealing`, `identity` and `rows` make events of batches;
-`saving` hashes checkpoints behind training's back; `finish` ends a run.
+`saving` hashes checkpoints behind training's back; `finishing` ends a run.
 """
 
 import os
@@ -16,19 +16,21 @@ from psion_ledger.contracts import ModelDescriptor, TensorLayout, TokenizerBindi
 from psion_ledger.contracts.base_checkpoint import BaseCheckpoint
 from psion_ledger.contracts.sampling_plan import Cadence, Layout, LossDivisor, PassEnd, Take, Targets, Unit
 from psion_ledger.events import SplitKind
-from psion_ledger.log import OnFailure
+from psion_ledger.log import OnFailure, find_run, refuse_if_live, seal_in_child
 from psion_ledger.log.claim import check_run_id
 from psion_ledger.orders import Declared
 from psion_ledger.recording import begin
 from psion_ledger.recording.begin import Attempt
+from psion_ledger.recording.finishing import Finished, finish_run
 from psion_ledger.recording.launch import place_of
+from psion_ledger.recording.past import Past, read_past
 from psion_ledger.recording.promises import BatchSizes, ModelTensors, Promises, Wish
 from psion_ledger.recording.recorder import Recorder
 from psion_ledger.recording.saving import Checkpoint
 from psion_ledger.recording.silent import Silent
 from psion_ledger.recording.wanted import Sources, Wanted
 
-__all__ = ["Checkpoint", "Promises", "Recorder", "record"]
+__all__ = ["Checkpoint", "Past", "Promises", "Recorder", "finish", "record", "reopen"]
 
 
 def record(
@@ -41,7 +43,9 @@ def record(
     batch_sequences: BatchSizes = None,
     horizon_steps: int | None = None,
     promises: Promises | None = None,
+    past: Past | None = None,
     artifacts: str | os.PathLike[str] = "runs",
+    corpus: str | os.PathLike[str] | None = None,
     sequence_tokens: int | None = None,
     unit: Unit = "sequence",
     splits: Mapping[str, SplitKind] | None = None,
@@ -84,6 +88,8 @@ def record(
     promised. micro_batch_sequences: what a rank takes at once; its whole part without.
     horizon_steps: how many steps are planned.
     promises: contracts that the caller has made itself, in the place of data, order, model, batches and horizon.
+    past: what `reopen` has said of the run, so that it need not be read twice.
+    corpus: the folder of the data's files, where promises do not say.
     artifacts: the folder below which checkpoints are saved, in one folder a run: `<artifacts>/<run_id>`.
     sequence_tokens: cuts streams of tokens, and is the length of windows. unit: `content` for data without ids.
     splits: what each split is for, where its name does not say.
@@ -118,7 +124,8 @@ def record(
     if ledger is None:
         return Silent(place, lambda: wanted.promises().contracts)
     attempt = Attempt(
-        ledger=Path(ledger), run_id=run_id, place=place, artifacts=Path(artifacts) / run_id, corpus=wanted.corpus,
+        ledger=Path(ledger), run_id=run_id, place=place, artifacts=Path(artifacts) / run_id,
+        corpus=wanted.corpus if corpus is None else Path(corpus),
         settings={name: str(value) for name, value in (settings or {}).items()}, resume_command=resume_command,
         resume_from=None if resume_from is None else Path(resume_from),
         base_folder=None if base_folder is None else Path(base_folder), deterministic=deterministic,
@@ -131,8 +138,29 @@ def record(
         return Recorder(begin.begin_other(attempt))
     if not (attempt.ledger / run_id).exists():
         return Recorder(begin.begin_first(attempt, wanted.promises()))
-    folder, past = begin.reopened(attempt.ledger, run_id, attempt.artifacts)
-    return Recorder(begin.begin_again(attempt, folder, past, wanted.again(past)))
+    if past is None:
+        past = reopen(ledger, run_id, artifacts)
+    return Recorder(begin.begin_again(attempt, past, wanted.again(past)))
+
+
+def reopen(ledger: str | os.PathLike[str], run_id: str, artifacts: str | os.PathLike[str] = "runs") -> Past:
+    """Seal what the last attempt left behind, and read how far the run had come. Raises NoSuchRun; CannotDecide when a
+    process still writes the run, or its record or contracts do not hold."""
+    folder = find_run(Path(ledger), run_id)
+    refuse_if_live(folder)
+    seal_in_child(folder)
+    return read_past(folder, Path(artifacts) / run_id)
+
+
+def finish(
+    ledger: str | os.PathLike[str],
+    run_id: str,
+    *,
+    corpus: str | os.PathLike[str] | None = None,
+    ended_early: str | None = None,
+) -> Finished:
+    """Finish a run whose training has ended, as `psion-ledger finish` does. Raises as `finishing.finish_run`."""
+    return finish_run(find_run(Path(ledger), run_id), None if corpus is None else Path(corpus), ended_early)
 
 
 def _cadence(every: int | Cadence | None) -> Cadence | None:

@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
 
 import msgspec
 
@@ -43,24 +42,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 def begin_first(attempt: Attempt, promises: Promises) -> Session:
     """Rank 0 of a new run. Raises UsageError, ContractRefused, WriterFailed."""
     folder = log.create_run(attempt.ledger, attempt.run_id)
-    return _begun(attempt, folder, Past(), promises)
+    return _begun(attempt, folder, Past(folder=folder), promises)
 
 
-def begin_again(attempt: Attempt, folder: Path, past: Past, promises: Promises) -> Session:
+def begin_again(attempt: Attempt, past: Past, promises: Promises) -> Session:
     """Rank 0 of a later attempt; `promises` are what the run declared, or still has to."""
+    folder = past.folder
     if past.finished:
         raise UsageError(f"run {folder.name} is finished; begin another with another run_id")
     _refuse_another_world(past, promises.contracts, attempt.place.world)
     return _begun(attempt, folder, past, promises)
-
-
-def reopened(ledger: Path, run_id: str, artifacts: Path) -> tuple[Path, Past]:
-    """Seal what an attempt left behind, and read how far the run had come. Raises NoSuchRun, and CannotDecide when a
-    process still writes the run or the record cannot be read."""
-    folder = log.find_run(ledger, run_id)
-    log.refuse_if_live(folder)
-    log.seal_in_child(folder)
-    return folder, read_past(folder, artifacts)
 
 
 def _refuse_another_world(past: Past, promised: Contracts, world: int) -> None:
@@ -147,8 +138,8 @@ def _declare(writer: log.Writer, folder: Path, past: Past, promises: Promises, f
     """Declare the contracts that are not declared yet, then start the stage that they promise; durable on return.
     Returns every contract's text by role."""
     texts: dict[events.ContractRole, tuple[str, str]] = {}
-    for role, document in documents_of(promises.contracts).items():
-        texts[role] = (document.schema_version, contracts.encode_document(document))
+    for role, document in promises.contracts.documents.items():
+        texts[role] = (str(document.schema_version), contracts.encode_document(document))
     documents = dict(past.documents)
     for role, (schema, text) in texts.items():
         if documents.setdefault(role, text) != text:
@@ -172,12 +163,6 @@ def _declare(writer: log.Writer, folder: Path, past: Past, promises: Promises, f
             )
         )  # fmt: skip
     return documents
-
-
-def documents_of(promised: Contracts) -> dict[events.ContractRole, Any]:
-    """The contracts that are promised, by role, in the order in which they are declared."""
-    roles: tuple[events.ContractRole, ...] = get_args(events.ContractRole)
-    return {role: document for role in roles if (document := getattr(promised, role, None)) is not None}
 
 
 def _emit_contract(writer: log.Writer, role: events.ContractRole, schema: str, text: str) -> None:

@@ -9,6 +9,7 @@ from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
 from psion_ledger.errors import CannotDecide
 from psion_ledger.ledger import Run
+from psion_ledger.ordered import contracts_that_hold
 from psion_ledger.reading import read
 from psion_ledger.recording.saving import Checkpoint
 
@@ -27,10 +28,12 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run had come; of a new run, nothing.
 
-    `documents` are the declared contracts' exact texts by role. `checkpoints` are those that count, the highest step
-    first; `holders` is the last checkpoint written at each path. `previous` pins where the last attempt's streams end.
+    `contracts` are null until all of them are declared; `documents` are the declared ones' exact texts by role.
+    `checkpoints` are those that count, the highest step first, and `superseded` the others; `holders` is the last
+    checkpoint written at each path. `previous` pins where the last attempt's streams end.
     """
 
+    folder: Path
     documents: dict[str, str] = msgspec.field(default_factory=dict)
     contracts: Contracts | None = None
     settings: dict[str, str] | None = None
@@ -64,10 +67,11 @@ def read_past(folder: Path, artifacts: Path) -> Past:
         documents = dict(run.contracts_text)
         checkpoints = _checkpoints(run, artifacts)
         return Past(
+            folder=folder,
             documents=documents,
-            contracts=run.contracts if "sampling_plan" in documents else None,
+            contracts=None if (start := _start(run)) is None else contracts_that_hold(run),
             settings=settings and {row["name"]: row["value"] for row in settings[0]},
-            start=_start(run),
+            start=start,
             attempts=attempts,
             checkpoints=[checkpoint for effective, checkpoint in checkpoints if effective],
             superseded=[checkpoint for effective, checkpoint in checkpoints if not effective],

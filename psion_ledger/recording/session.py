@@ -16,7 +16,7 @@ from psion_ledger.contracts import Contracts, ModelDescriptor, TensorLayout
 from psion_ledger.data.reading import Tokens
 from psion_ledger.errors import CannotDecide, UsageError
 from psion_ledger.ordered import order_in
-from psion_ledger.recording import finish, rows, saving
+from psion_ledger.recording import finishing, rows, saving
 from psion_ledger.recording.identity import Content
 from psion_ledger.recording.launch import Place, wait_for_ends
 from psion_ledger.recording.saving import Checkpoint, Saver
@@ -201,7 +201,7 @@ class Session:
 
     def _finish(self, ended_early: str | None) -> None:
         """In a process of its own, once every rank has ended; else say how."""
-        words = finish.command(self.begun.run, self.begun.corpus, ended_early)
+        words = finishing.command(self.begun.run, self.begun.corpus, ended_early)
         shown = shlex.join(["psion-ledger", *words])
         left = wait_for_ends(self.begun.run, self.begun.attempt, self.begun.place.world, WAIT_FOR_RANKS_S_MAX)
         if left:

@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         patched.setattr(log.Writer, "emit", kept)
         training = runs.begin("r")
         with training.recorder:
-            assert train(training, None, lambda: False) == "a0001-s000006"
+            assert train(training, lambda: False) == "a0001-s000006"
     with open_run(runs.ledger, "r") as run:
         assert run.sql("select max(step) from step_completed").fetchall() == [(6,)]
     return Trained(folder, emitted)

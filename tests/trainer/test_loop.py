@@ -35,7 +35,7 @@ def state(training: Training) -> list[bytes]:
 def uninterrupted(runs: Runs, run_id: str) -> list[bytes]:
     training = runs.begin(run_id)
     with training.recorder:
-        assert train(training, None, never) == "a0001-s000006"
+        assert train(training, never) == "a0001-s000006"
     return state(training)
 
 
@@ -53,12 +53,11 @@ def test_stopped_and_resumed_equals_uninterrupted(runs: Runs, stop_step: int) ->
     training = runs.begin("parts")
     asked = iter([False] * (stop_step - 1) + [True])
     with training.recorder:
-        assert train(training, None, lambda: next(asked)) is None
-    training, past = runs.resume("parts")
-    assert past.checkpoint is not None
-    assert past.checkpoint.step == stop_step
+        assert train(training, lambda: next(asked)) is None
+    training = runs.resume("parts")
+    assert training.recorder.next_step == stop_step + 1
     with training.recorder:
-        assert train(training, past.checkpoint, never) == "a0002-s000006"
+        assert train(training, never) == "a0002-s000006"
     assert state(training) == expected
     steps = "select step, loss_nats, grad_norm, trace_sha256 from step_completed order by step"
     assert rows(runs, "parts", steps) == rows(runs, "whole", steps)
@@ -70,10 +69,10 @@ def test_lost_steps_are_trained_again_alike(runs: Runs) -> None:
     training = runs.begin("crashed")
     until_step_three = iter([False, False, False])
     with pytest.raises(StopIteration), training.recorder:
-        train(training, None, lambda: next(until_step_three))
-    training, past = runs.resume("crashed")
+        train(training, lambda: next(until_step_three))
+    training = runs.resume("crashed")
     with training.recorder:
-        train(training, past.checkpoint, never)
+        train(training, never)
     assert state(training) == expected
     twice = rows(runs, "crashed", "select attempt, trace_sha256 from step_completed where step = 3 order by attempt")
     assert [attempt for attempt, _ in twice] == [1, 2]
@@ -84,7 +83,7 @@ def test_batches_hold_what_was_consumed(runs: Runs) -> None:
     """Positions tile the horizon; ids are the order's, tokens and digests those of the shards."""
     training = runs.begin("r")
     with training.recorder:
-        train(training, None, never)
+        train(training, never)
     expected: list[tuple[Any, ...]] = []
     for step in range(1, 7):
         positions = range((step - 1) * 4, step * 4)
@@ -162,7 +161,7 @@ def test_the_promoted_digest_is_read_back(runs: Runs) -> None:
     """The promotion names the weights file as it is now, which is as it was written."""
     training = runs.begin("r")
     with training.recorder:
-        last = train(training, None, never)
+        last = train(training, never)
         assert last is not None
         promote(training, last)
     promoted = "select checkpoint_id, label, object_sha256, criterion from checkpoint_promoted"
@@ -170,7 +169,7 @@ def test_the_promoted_digest_is_read_back(runs: Runs) -> None:
     assert rows(runs, "r", promoted) == [
         ("a0001-s000006", "smoke-pretrain-final", hashlib.sha256(file.read_bytes()).digest(), "last")
     ]
-    assert emit.reopen(runs.ledger, "r")[1].promoted
+    assert emit.reopen(runs.command("r")).promoted
 
 
 def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:

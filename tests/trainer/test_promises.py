@@ -3,12 +3,13 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psion_ledger.contracts import Contracts, decode_document
+from psion_ledger.contracts import Contracts
 from psion_ledger.contracts.steps import cells, positions_of
 from psion_ledger.orders import check_contracts
 from tests.trainer.tiny import settings, write_corpus
@@ -17,21 +18,19 @@ from trainer.config import ANCHORS, BadInput, Settings
 from trainer.order import micro_batch_positions
 from trainer.promises import largest_remainder
 
+T = TypeVar("T")
+
 
 def prepare(
     chosen: Settings, run_id: str, artifacts: Path, world_size: int = 1
-) -> tuple[dict[str, str], list[tuple[bytes, int]]]:
+) -> tuple[Contracts, list[tuple[bytes, int]]]:
     return beginning.prepare(chosen, beginning.read_text(chosen), run_id, artifacts, world_size)
 
 
-def bound(documents: dict[str, str]) -> Contracts:
-    return Contracts(
-        stage_config=decode_document("stage_config", documents["stage_config"]),
-        model_descriptor=decode_document("model_descriptor", documents["model_descriptor"]),
-        tokenized_corpus=decode_document("tokenized_corpus", documents["tokenized_corpus"]),
-        sampling_policy=decode_document("sampling_policy", documents["sampling_policy"]),
-        sampling_plan=decode_document("sampling_plan", documents["sampling_plan"]),
-    )
+def of(document: T | None) -> T:
+    """A document that this trainer always promises."""
+    assert document is not None
+    return document
 
 
 @given(counts=st.dictionaries(st.text(max_size=3), st.integers(1, 10**12), min_size=1, max_size=20))
@@ -47,9 +46,9 @@ def test_largest_remainder_gives_every_family_a_share(counts: dict[str, int]) ->
 def test_a_folder_is_weighted_by_its_tokens(tmp_path: Path) -> None:
     """Families of equal size get equal weights; a family of code counts as code."""
     documents, _ = prepare(settings(write_corpus(tmp_path / "text")), "r", tmp_path / "r")
-    contracts = bound(documents)
+    contracts = documents
     assert check_contracts(contracts) == []
-    policy = decode_document("sampling_policy", documents["sampling_policy"])
+    policy = of(documents.sampling_policy)
     classes = {w.source_family_id: w.content_class for w in policy.source_family_weights}
     assert classes == {"code": "code", "prose": "prose"}
     tokens = {f.source_family_id: f.tokens for f in contracts.sampling_plan.families if f.split_kind == "train"}
@@ -72,7 +71,7 @@ def test_other_text_is_another_dataset(tmp_path: Path) -> None:
     for path in (folder / "prose").iterdir():
         path.write_text(path.read_text(encoding="utf-8") + "!", encoding="utf-8")
     after, _ = prepare(settings(folder), "r", tmp_path / "b")
-    identities = {decode_document("stage_config", texts["stage_config"]).dataset_identity for texts in (before, after)}
+    identities = {promised.sampling_plan.dataset_identity for promised in (before, after)}
     assert len(identities) == 2
 
 
@@ -80,7 +79,7 @@ def test_evaluation_sets_are_spread_over_each_range(tmp_path: Path) -> None:
     """Four sequences of each family of each split, as far apart as they go, with as much before as behind them;
     train's is called a probe."""
     documents, _ = prepare(settings(write_corpus(tmp_path / "text")), "r", tmp_path / "r")
-    plan = bound(documents).sampling_plan
+    plan = documents.sampling_plan
     for declared, family in zip(plan.evaluation_sets, plan.families, strict=True):
         assert declared.evaluation_set == ("train_probe" if family.split_name == "train" else family.split_name)
         assert (declared.split_name, declared.source_family_id) == (family.split_name, family.source_family_id)
@@ -102,7 +101,7 @@ def test_the_plan_deals_a_step_as_training_takes_it(
     """By rank and then micro step: what each takes is what the plan's rule gives it."""
     chosen = replace(settings(write_corpus(tmp_path / "text")), micro_steps=micro_steps)
     documents, _ = prepare(chosen, "r", tmp_path / "r", world_size)
-    plan = bound(documents).sampling_plan
+    plan = documents.sampling_plan
     assert plan.batch.micro_batch_sequences == micro_batch
     for step in (1, 6):
         assert [
@@ -139,11 +138,11 @@ def test_a_horizon_that_leaves_a_family_out_is_refused(tmp_path: Path) -> None:
 def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:
     """The Python text: 15 % reference, 30 % docstrings, 55 % code, and contracts that hold."""
     documents, _ = prepare(ANCHORS["smoke"], "r", tmp_path)
-    assert check_contracts(bound(documents)) == []
-    assert decode_document("sampling_policy", documents["sampling_policy"]).weights == {
+    assert check_contracts(documents) == []
+    assert of(documents.sampling_policy).weights == {
         "language_reference": 1500,
         "library_code": 5500,
         "library_docstrings": 3000,
     }
-    descriptor = decode_document("model_descriptor", documents["model_descriptor"])
+    descriptor = of(documents.model_descriptor)
     assert descriptor.parameter_count_estimate == 1_602_304

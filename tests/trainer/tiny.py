@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 
+from psion_ledger import Promises
 from trainer import emit
 from trainer.beginning import prepare, read_text
-from trainer.config import ANCHORS, Settings
-from trainer.environment import World, circumstances
+from trainer.binding import promises_of
+from trainer.config import ANCHORS, Command, Settings
+from trainer.environment import World
 from trainer.loop import Training, build
 
 FAMILIES = ("prose", "code")
@@ -48,22 +50,31 @@ class Runs:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.ledger, self.artifacts, self.settings = folder / "ledger", folder / "runs", settings
 
+    def command(self, run_id: str) -> Command:
+        return Command(
+            flags={},
+            resume=None,
+            run_id=run_id,
+            ledger=self.ledger,
+            artifacts=self.artifacts,
+            on_ledger_failure="raise",
+        )
+
     def begin(self, run_id: str) -> Training:
         """Attempt 1, with everything declared; close its recorder."""
-        artifacts = self.artifacts / run_id
-        documents, index = prepare(self.settings, read_text(self.settings), run_id, artifacts, LONE.size)
-        run = emit.create(self.ledger, run_id)
-        recorder = emit.Recorder(run, emit.claim_attempt(run), 0, [], "raise")
-        recorder.run_started(self.settings, f"trainer --resume {run_id}")
-        recorder.declare(emit.Past(), documents, index)
-        recorder.attempt_started(LONE.size, circumstances(LONE, self.settings.threads), None)
-        return build(documents, self.settings, LONE, recorder, artifacts)
+        command, artifacts = self.command(run_id), self.artifacts / run_id
+        promised, index = prepare(self.settings, read_text(self.settings), run_id, artifacts, LONE.size)
+        promises = Promises(contracts=promised, files={"sequence_index": lambda: ("parquet", index)})
+        return build(
+            promised, self.settings, LONE, emit.start(command, self.settings, promises, None, finish=False), artifacts
+        )
 
-    def resume(self, run_id: str) -> tuple[Training, emit.Past]:
+    def resume(self, run_id: str) -> Training:
         """The next attempt of a run whose recorder is closed."""
-        run, past = emit.reopen(self.ledger, run_id)
+        command = self.command(run_id)
+        past = emit.reopen(command)
         assert past.settings is not None
-        settings = Settings.from_pairs(past.settings, emit.promises_of(run, past, LONE.size).settings)
-        recorder = emit.Recorder(run, emit.claim_attempt(run), 0, past.previous, "raise")
-        recorder.attempt_started(LONE.size, circumstances(LONE, settings.threads), past.checkpoint)
-        return build(past.documents, settings, LONE, recorder, self.artifacts / run_id), past
+        assert past.contracts is not None
+        settings = Settings.from_pairs(list(past.settings.items()), promises_of(past, LONE.size).settings)
+        recorder = emit.start(command, settings, Promises(contracts=past.contracts), past, finish=False)
+        return build(past.contracts, settings, LONE, recorder, self.artifacts / run_id)
