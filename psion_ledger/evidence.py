@@ -93,46 +93,30 @@ def derived_digests(run: Run, sources: Sources) -> pa.Table:
     return _table(_DIGESTS, [row])
 
 
+def _decode(role: str, text: str) -> None:
+    """Raises ContractRefused for a text that is no contract of its role."""
+    if role == "model_descriptor":
+        decode_model(text)
+    elif role == "base_checkpoint":
+        decode_base(text)
+    elif role in DOCUMENTS:
+        decode_document(role, text)
+    else:
+        contract_files.parts_of(role, text)
+
+
 def contract_checks(run: Run, sources: Sources) -> pa.Table:
     """Every rule of the contracts that does not hold; while one is missing, only what each says by itself."""
     rows: list[dict[str, Any]] = []
-    documents = {role: text for role, text in run.contracts_text.items() if role in DOCUMENTS}
-    for name, text in documents.items():
-        try:
-            if name == "model_descriptor":
-                decode_model(text)
-            else:
-                decode_document(next(known for known in DOCUMENTS if known == name), text)
-        except ContractRefused as error:
-            rows.append(
-                {
-                    "role": name,
-                    "code": "Malformed",
-                    "pointer": f"{name}#",
-                    "expected": "its schema",
-                    "actual": str(error),
-                }
-            )
     for role, text in run.contracts_text.items():
-        if role in DOCUMENTS:
-            continue
         try:
-            if role == "base_checkpoint":
-                decode_base(text)
-            else:
-                contract_files.parts_of(role, text)
+            _decode(role, text)
         except ContractRefused as error:
-            rows.append(
-                {
-                    "role": role,
-                    "code": "Malformed",
-                    "pointer": f"{role}#",
-                    "expected": "its document, or the list of its files",
-                    "actual": str(error),
-                }
-            )
+            expected = "its schema" if role in DOCUMENTS else "its document, or the list of its files"
+            said = {"pointer": f"{role}#", "expected": expected, "actual": str(error)}
+            rows.append({"role": role, "code": "Malformed", **said})
     malformed = {row["role"] for row in rows} - set(get_args(contract_files.FileContract))
-    if not malformed and "sampling_plan" in documents:
+    if not malformed and "sampling_plan" in run.contracts_text:
         rows += [{"role": f.pointer.split("#")[0], **msgspec.to_builtins(f)} for f in check_contracts(run.contracts)]
     return _table(_CHECKS, rows)
 
