@@ -16,7 +16,7 @@ FAMILY, SPLIT, COLUMN = "text", "train", "input_ids"
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Kind = Literal["raw", "npy", "parquet", "megatron", "datasets", "folders", "index"]
 # Which files of a folder are meant.
-SUFFIXES: dict[str, FileFormat] = {".bin": "raw", ".npy": "npy", ".parquet": "parquet"}
+SUFFIXES: dict[str, Literal["raw", "npy", "parquet"]] = {".bin": "raw", ".npy": "npy", ".parquet": "parquet"}
 _PATTERN = frozenset("*?[")
 
 
@@ -173,7 +173,7 @@ def _of_folders(source: Source, root: Path) -> Iterator[Entry]:
         )
 
 
-def named(path: Path) -> FileFormat | None:
+def named(path: Path) -> Literal["raw", "npy", "parquet", "megatron"] | None:
     """The format that a file's name says."""
     kind = SUFFIXES.get(path.suffix)
     return "megatron" if kind == "raw" and path.with_suffix(".idx").exists() else kind
@@ -185,3 +185,26 @@ def known(given: Any) -> list[Source]:
     if not found or not all(isinstance(one, Source) for one in found):
         raise UsageError("no source of token data: give data.npy(...), data.shards(...) or others, or a list of them")
     return found
+
+
+def guessed(path: str, kind: Kind | None, split: str, dtype: TokenType, column: str) -> Source:
+    """The source that a path means: by `kind` where that is given, else by its name, and of a folder by what is in it.
+    Raises UsageError where nothing says it."""
+    kind = kind or _kind_of(Path(path))
+    if kind is None:
+        raise UsageError(f"{path}: its name does not say how token ids are written; say it with --as")
+    named_split = None if kind in ("datasets", "folders", "index") else split
+    return Source(kind=kind, paths=(path,), split=named_split, family=None, dtype=dtype, column=column)
+
+
+def _kind_of(path: Path) -> Kind | None:
+    if path.is_dir():
+        inside = listing(path)
+        if {"state.json", "dataset_dict.json"} & {own.name for own in inside}:
+            return "datasets"
+        if any(own.is_dir() for own in inside):
+            return "folders"
+        return next((kind for own in inside if (kind := named(own)) is not None), None)
+    if path.suffix == ".idx" or Path(f"{path}.idx").exists():
+        return "megatron"
+    return named(path)
