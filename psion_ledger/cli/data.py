@@ -6,7 +6,6 @@ import typer
 
 from psion_ledger.cli.app import DocumentFormat, app, guarded, phase
 
-
 Kinds = Literal["raw", "npy", "parquet", "megatron", "datasets", "folders"]
 Types = Literal["uint8", "uint16", "uint32", "uint64", "int32", "int64"]
 
@@ -17,7 +16,7 @@ def data(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Files, a glob, a folder of <split>/<family>/, a Megatron prefix, or a folder of save_to_disk.",
         ),
     ],

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from psion_ledger.contracts.sampling_plan import PlanFamily, Unit
 from psion_ledger.contracts.token_data import TokenData, TokenFile
-from psion_ledger.data.held import Room
+from psion_ledger.data.held import HELD_BYTES_MAX, Room
 from psion_ledger.data.megatron_files import Pair
 from psion_ledger.data.reading import opened, pieces_of
 from psion_ledger.data.rows import Places, Rows, token_sha256
@@ -150,7 +150,7 @@ class _Reader:
     def _rows(self, file_id: str) -> Rows:
         if self._open is None or self._open[0] != file_id:
             self.close()
-            self._open = file_id, opened(self._root, self._pieces[file_id], "sequence", Room())
+            self._open = file_id, opened(self._root, self._pieces[file_id], "sequence", Room(HELD_BYTES_MAX))
         return self._open[1]
 
     def close(self) -> None:

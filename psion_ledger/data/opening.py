@@ -6,7 +6,7 @@ import msgspec
 
 from psion_ledger.contracts.token_data import DocumentIndexFile, FileFormat, TokenType
 from psion_ledger.data import arrow_files, megatron_files, npy_files, parquet_files, raw_files
-from psion_ledger.data.held import Held, Room
+from psion_ledger.data.held import HELD_BYTES_MAX, Held, Room
 from psion_ledger.data.rows import Rows
 from psion_ledger.data.sources import Entry
 from psion_ledger.errors import UsageError
@@ -53,7 +53,7 @@ def opened(kind: FileFormat, held: Held, dtype: TokenType, column: str | None, i
 def hold(path: Path) -> Held:
     """A file that the user names. Raises UsageError where there is none, Unreadable."""
     try:
-        return Held(path, Room())
+        return Held(path, Room(HELD_BYTES_MAX))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; a pattern is looked for as `train-*.bin`") from None
 

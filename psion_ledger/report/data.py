@@ -27,7 +27,7 @@ def values(found: list[FoundFile], data: Data | None) -> dict[str, Any]:
 def print_data(found: list[FoundFile], data: Data | None, sequence_tokens: int | None) -> None:
     out = console()
     tokens = sum(file.tokens for file in found)
-    out.print(text(f"{len(found):,} files, {tokens:,} tokens", "bold"))
+    out.print(text(f"{tokens:,} tokens; files: {len(found):,}", "bold"))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name in ("split", "source family", "format") else "right")
