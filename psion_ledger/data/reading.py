@@ -53,9 +53,9 @@ def opened(folder: Path, piece: Piece, unit: Unit, room: Room) -> Rows:
     index = None if piece.index is None else _held(folder / piece.index[0], piece.index[1], room)
     rows = opening.opened(piece.format, held, piece.dtype, piece.column, index)
     if unit == "sequence" and isinstance(rows, Array) and rows.is_stream:
-        length = piece.tokens // max(piece.sequences, 1)
-        if length == 0:
-            raise held.broken("the contracts cut it into sequences of no length")
+        length = piece.tokens // max(piece.sequences, 1) or 1
+        if length * piece.sequences != piece.tokens:
+            raise held.broken("a stream, and the contracts cut it into sequences of no one length")
         rows = rows.cut(length)
     found = (rows.dtype, rows.tokens, rows.rows if unit == "sequence" else piece.sequences)
     said = (piece.dtype, piece.tokens, piece.sequences)

@@ -67,7 +67,7 @@ def parquet(paths: Paths, column: str = COLUMN, *, split: str = SPLIT, family: s
 
 def megatron(prefixes: Paths, *, split: str = SPLIT, family: str | None = None) -> Source:
     """Pairs `<prefix>.bin` and `<prefix>.idx` of Megatron: a sequence of the index a row, with its document. `family`
-    as in `shards`; a prefix may be given with either suffix, and as a glob."""
+    as in `shards`; a prefix may be given with either suffix, as a glob, or as the folder of its pairs."""
     return Source(kind="megatron", paths=_listed(prefixes), split=split, family=family)
 
 
@@ -130,14 +130,14 @@ def _entry(source: Source, path: Path, kind: FileFormat, split: str | None = Non
 
 def matching(text: str, suffix: str, *, is_prefix: bool = False) -> list[Path]:
     """The files that a path, a folder or a glob means. What stands there under the very name is no pattern."""
+    if Path(text).is_dir():
+        found = [own for own in listing(Path(text)) if own.suffix == suffix]
+        if not found:
+            raise UsageError(f"{text}: no file *{suffix} in this folder; name the files, or another folder")
+        return found
     if is_prefix:
         text = text.removesuffix(".idx").removesuffix(suffix) + suffix
     path = Path(text)
-    if path.is_dir():
-        found = [own for own in listing(path) if own.suffix == suffix]
-        if not found:
-            raise UsageError(f"{path}: no file *{suffix} in this folder; name the files, or another folder")
-        return found
     if os.path.lexists(path) or not _PATTERN & set(text):
         return [path]
     found = [Path(name) for name in sorted(glob.glob(text, recursive=True)) if not os.path.isdir(name)]

@@ -82,7 +82,8 @@ def index_of(rows: Sequence[Row], dtype: str = "<i4", documents: Sequence[int] =
     pointers = (np.cumsum(lengths, dtype="<i8") - lengths) * np.dtype(dtype).itemsize
     firsts = np.array(documents or range(len(rows) + 1), "<i8")
     header = b"MMIDIDX\x00\x00" + struct.pack("<QBQQ", 1, code, len(rows), len(firsts))
-    return header + lengths.tobytes() + pointers.astype("<i8").tobytes() + firsts.tobytes()
+    parts: list[bytes] = [header, lengths.tobytes(), pointers.astype("<i8").tobytes(), firsts.tobytes()]
+    return b"".join(parts)
 
 
 def write_datasets(folder: Path, rows: Sequence[Row | None], dtype: str = "int64", split: str | None = None) -> None:
@@ -95,7 +96,7 @@ def write_datasets(folder: Path, rows: Sequence[Row | None], dtype: str = "int64
         with pa.ipc.new_stream(folder / name, table.schema) as stream:
             for batch in part.to_batches(max_chunksize=2):
                 stream.write_batch(batch)
-    state = {
+    state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in names[: len(parts)]], "_fingerprint": "0",
         "_format_columns": None,
         "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False, "_split": split,
@@ -110,4 +111,6 @@ def source(kind: str, path: Path, **names: Any) -> Source:
         return shards(path, **names)
     if kind.startswith("npy"):
         return npy(path, **names)
-    return {"parquet": parquet, "megatron": megatron, "arrow": hf_dataset}[kind](path, **names)
+    if kind == "parquet":
+        return parquet(path, **names)
+    return megatron(path, **names) if kind == "megatron" else hf_dataset(path, **names)
