@@ -11,6 +11,9 @@ from psion_ledger.data.rows import Rows
 from psion_ledger.data.sources import Entry
 from psion_ledger.errors import UsageError
 
+# What an index can say of a row.
+ROW_TOKENS_MAX = 2**31 - 1
+
 
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     """What a file holds, before it is cut.
@@ -75,6 +78,10 @@ def look(entry: Entry) -> FoundFile:
             low, high = int(lengths.min()), int(lengths.max())
             if low == 0:
                 raise held.broken(f"row {count + int(lengths.argmin())} has no token; leave such rows out")
+            if high > ROW_TOKENS_MAX:
+                raise held.broken(
+                    f"row {count + int(lengths.argmax())} has {high:,} tokens; at most {ROW_TOKENS_MAX:,}"
+                )
             shortest, longest = min(shortest or low, low), max(longest or high, high)
             count, tokens = count + len(lengths), tokens + int(lengths.sum())
         if rows.is_stream:

@@ -278,7 +278,7 @@ def test_large_files_are_read_as_small_ones_are(tmp_path: Path, monkeypatch: pyt
         (indexing, "BLOCK_TOKENS", 4),
         (rows, "CHUNK_IDS", 2),
         (rows, "CHUNK_ROWS", 2),
-        (parquet_files, "BATCH_ROWS", 2),
+        (parquet_files, "BATCH_TOKENS", 7),
     ]
     for module, name, value in patched:
         monkeypatch.setattr(module, name, value)
