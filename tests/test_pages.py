@@ -43,7 +43,7 @@ def test_the_readme_s_commands_work(tmp_path: Path) -> None:
     lines = [
         line for block in blocks("sh") for line in block.splitlines() if re.match(r"\.venv/bin/|openssl |mkdir ", line)
     ]
-    assert len(lines) == 21
+    assert len(lines) == 22
     before = _contents(tmp_path / "fixtures")
     for line in lines:
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120)

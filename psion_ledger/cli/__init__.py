@@ -9,13 +9,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from psion_ledger import __version__
-from psion_ledger.cli import audits, custody, finishing, orders, proofs, receipts, runs
+from psion_ledger.cli import audits, custody, data, finishing, orders, proofs, receipts, runs
 from psion_ledger.cli.app import app, say
 from psion_ledger.cli.supervise import supervised
 from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.settings import from_pyproject
 
-__all__ = ["app", "audits", "custody", "finishing", "main", "orders", "proofs", "receipts", "runs"]
+__all__ = ["app", "audits", "custody", "data", "finishing", "main", "orders", "proofs", "receipts", "runs"]
 
 
 @app.callback(invoke_without_command=True)

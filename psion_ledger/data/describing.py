@@ -93,11 +93,18 @@ def describe(
     Raises UsageError for sources that make no sense, Unreadable for files that are empty, cut short or of another
     format; each names the file and what to do.
     """
-    _check(sequence_tokens, unit, dataset)
+    check(sequence_tokens, unit, dataset)
     given = known(sources)
     if any(source.kind == "index" for source in given):
         return msgspec.structs.replace(_own_index(given, unit, split_kinds or {}, dataset), progress=progress)
-    found = look(given)
+    return cut(look(given), sequence_tokens, unit, split_kinds or {}, dataset, progress, cache)
+
+
+def cut(
+    found: "list[FoundFile]", sequence_tokens: int | None, unit: Unit, kinds: Mapping[str, SplitKind],
+    dataset: str | None = None, progress: Progress | None = None, cache: Path | None = None,
+) -> Data:  # fmt: skip
+    """The data of files that were looked at. Raises UsageError, as `describe`."""
     if unit == "sequence":
         amounts = [_whole(file, sequence_tokens) for file in found]
     else:
@@ -107,7 +114,7 @@ def describe(
     identity = dataset or f"data@{_digest(found)[:16]}"
     files = [_token_file(*own, root) for own in zip(found, amounts, names, strict=True)]
     return Data(
-        families=numbered(amounts, split_kinds or {}),
+        families=numbered(amounts, kinds),
         token_data=TokenData(schema_version=SCHEMA_VERSION, dataset_identity=identity, files=files),
         dataset_identity=identity,
         sequence_tokens=sequence_tokens if unit == "window" else _common_length(found, sequence_tokens),
@@ -154,7 +161,8 @@ def look(sources: Sequence[Source]) -> "list[FoundFile]":
     return [opening.look(entry) for entry in sorted(every, key=lambda entry: (entry.split, entry.family))]
 
 
-def _check(sequence_tokens: int | None, unit: Unit, dataset: str | None) -> None:
+def check(sequence_tokens: int | None, unit: Unit, dataset: str | None) -> None:
+    """Raise UsageError for what makes no sense, before a file is opened."""
     if dataset is not None and (dataset.count("@") != 1 or not all(map(str.strip, dataset.split("@")))):
         raise UsageError(f"dataset={dataset!r}: give it as id@version")
     if sequence_tokens is not None and not 0 < sequence_tokens <= SEQUENCE_TOKENS_MAX:

@@ -8,14 +8,15 @@ from pathlib import Path
 from psion_ledger.errors import Inaccessible, Unreadable
 from psion_ledger.log import files
 
-# What fits is kept in memory. The rest is mapped, and who can write to it meanwhile can change what is read.
+# Of a file that is read alone. What fits is kept in memory; the rest is mapped, and who can write to it meanwhile can
+# change what is read.
 HELD_BYTES_MAX = 64 << 20
 
 
 class Room:
     """So many bytes of memory, for all files that are opened with it."""
 
-    def __init__(self, bytes_max: int = HELD_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._left = bytes_max
 
     def takes(self, size: int) -> bool:

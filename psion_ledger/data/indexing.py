@@ -1,9 +1,10 @@
 """The index of token data, in parts: made as a stream, and kept in a folder so that a killed process goes on."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pyarrow.parquet as pq
 
 from psion_ledger.contracts.sampling_plan import PlanFamily, Unit
 from psion_ledger.contracts.token_data import TokenData, TokenFile
-from psion_ledger.data.held import Room
+from psion_ledger.data.held import HELD_BYTES_MAX, Room
 from psion_ledger.data.megatron_files import Pair
 from psion_ledger.data.reading import opened, pieces_of
-from psion_ledger.data.rows import Places, Rows, token_sha256
+from psion_ledger.data.rows import Places, Rows, token_sha256, widened
 from psion_ledger.digest import canonical_json, sha256
 from psion_ledger.errors import CannotDecide
 from psion_ledger.log import files
@@ -53,11 +54,8 @@ class Index:
 
     def sequences(self) -> Iterator[Part]:
         """Parts of the sequence index. Raises CannotDecide for a file that is no longer the described one."""
-        total, key, reader = (
-            self._families[-1].end_sequence_id,
-            self._key(),
-            _Reader(self._families, self._data, self._root),
-        )
+        total, key = self.rows("sequence"), self._key()
+        reader = _Reader(self._families, self._data, self._root)
         try:
             for first in range(0, total, PART_ROWS):
                 end = min(first + PART_ROWS, total)
@@ -150,7 +148,7 @@ class _Reader:
     def _rows(self, file_id: str) -> Rows:
         if self._open is None or self._open[0] != file_id:
             self.close()
-            self._open = file_id, opened(self._root, self._pieces[file_id], "sequence", Room())
+            self._open = file_id, opened(self._root, self._pieces[file_id], "sequence", Room(HELD_BYTES_MAX))
         return self._open[1]
 
     def close(self) -> None:
@@ -164,9 +162,13 @@ def _digests(rows: Rows, borders: Places) -> bytes:
     made, row, count = bytearray(), 0, len(borders) - 1
     while row < count:
         upto = max(row + 1, int(np.searchsorted(borders, borders[row] + BLOCK_TOKENS, "right")) - 1)
-        ids, start = rows.ids(int(borders[row]), int(borders[upto])), int(borders[row])
-        for first, end in zip(borders[row:upto].tolist(), borders[row + 1 : upto + 1].tolist(), strict=True):
-            made += token_sha256(ids[first - start : end - start])
+        ids = rows.ids(int(borders[row]), int(borders[upto]))
+        if upto == row + 1:
+            made += token_sha256(ids)
+        else:
+            view, places = widened(ids).cast("B"), ((borders[row : upto + 1] - borders[row]) * 4).tolist()
+            for first, end in pairwise(places):
+                made += hashlib.sha256(view[first:end]).digest()
         row = upto
     return bytes(made)
 

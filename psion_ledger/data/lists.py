@@ -1,5 +1,6 @@
 """A column of lists of token ids, a row each, as parquet and arrow have it."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from psion_ledger.contracts.token_data import TokenType
 from psion_ledger.data.held import Held
-from psion_ledger.data.rows import Ids, Places, check_ids, type_of
+from psion_ledger.data.rows import Ids, Places, checked, type_of
 
 
 def type_in(held: Held, schema: Any, column: str) -> TokenType:
@@ -38,9 +39,7 @@ def parts_of(held: Held, column: Any, row: int, place: int) -> tuple[Ids, Places
     else:
         borders = column.offsets.to_numpy().astype(np.int64)
         borders -= borders[0]
-    found: Ids = ids.to_numpy()
-    check_ids(held, found, place)
-    return found, borders
+    return checked(held, ids.to_numpy(), place), borders
 
 
 class Lists:
@@ -98,6 +97,13 @@ class Lists:
             start = self._first_ids[number]
             found.append(parts[number][0][max(first - start, 0) : end - start])
         return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.uint8), *found])
+
+    def row(self, number: int) -> Ids:
+        parts = self._found()
+        part = bisect_right(self._first_rows, number) - 1
+        ids, borders = parts[part]
+        at = number - int(self._first_rows[part])
+        return ids[borders[at] : borders[at + 1]]
 
     @staticmethod
     def _over(firsts: Places, first: int, end: int) -> range:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from psion_ledger.data.held import Held
-from psion_ledger.data.rows import CHUNK_ROWS, Ids, Places, check_ids, type_of
+from psion_ledger.data.rows import CHUNK_ROWS, Ids, Places, checked, type_of
 
 MAGIC, VERSION = b"MMIDIDX\x00\x00", 1
 CODES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 6: "<f8", 7: "<f4", 8: "<u2"}
@@ -46,8 +46,7 @@ class Pair:
         self.dtype = type_of(held, kind)
         self._width, self.rows = kind.itemsize, sequences
         self.tokens = self._checked()
-        self._ids = np.frombuffer(held.data, kind)
-        check_ids(held, self._ids)
+        self._ids = checked(held, np.frombuffer(held.data, kind))
 
     def _checked(self) -> int:
         """The tokens of all sequences. Raises Unreadable unless they follow each other over the whole `.bin`, and
@@ -82,6 +81,10 @@ class Pair:
 
     def ids(self, first: int, end: int) -> Ids:
         return self._ids[first:end]
+
+    def row(self, number: int) -> Ids:
+        first = int(self._pointers[number]) // self._width
+        return self._ids[first : first + int(self._lengths[number])]
 
     def documents_of(self, first: int, end: int) -> tuple[Places, Places]:
         """For each row of [first, end): the number of its document in this file, and its first token in that."""

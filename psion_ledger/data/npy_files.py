@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psion_ledger.data.held import Held
-from psion_ledger.data.rows import Array
+from psion_ledger.data.rows import Array, checked, type_of
 
 _HEADER = re.compile(
     rb"\x93NUMPY(?:\x01\0(..)|[\x02\x03]\0(....))"
@@ -46,4 +46,5 @@ def opened(held: Held) -> Array:
         found = array(held.data, 2)
     except ValueError as error:
         raise held.broken(f"no .npy file of token ids: {error}") from error
-    return Array(held, found.reshape(-1), None if found.ndim == 1 else found.shape[1])
+    type_of(held, found.dtype)
+    return Array(held, checked(held, found.reshape(-1)), None if found.ndim == 1 else found.shape[1])

@@ -6,10 +6,13 @@ import msgspec
 
 from psion_ledger.contracts.token_data import DocumentIndexFile, FileFormat, TokenType
 from psion_ledger.data import arrow_files, megatron_files, npy_files, parquet_files, raw_files
-from psion_ledger.data.held import Held, Room
+from psion_ledger.data.held import HELD_BYTES_MAX, Held, Room
 from psion_ledger.data.rows import Rows
 from psion_ledger.data.sources import Entry
 from psion_ledger.errors import UsageError
+
+# What an index can say of a row.
+ROW_TOKENS_MAX = 2**31 - 1
 
 
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,7 @@ def opened(kind: FileFormat, held: Held, dtype: TokenType, column: str | None, i
 def hold(path: Path) -> Held:
     """A file that the user names. Raises UsageError where there is none, Unreadable."""
     try:
-        return Held(path, Room())
+        return Held(path, Room(HELD_BYTES_MAX))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; a pattern is looked for as `train-*.bin`") from None
 
@@ -75,6 +78,10 @@ def look(entry: Entry) -> FoundFile:
             low, high = int(lengths.min()), int(lengths.max())
             if low == 0:
                 raise held.broken(f"row {count + int(lengths.argmin())} has no token; leave such rows out")
+            if high > ROW_TOKENS_MAX:
+                raise held.broken(
+                    f"row {count + int(lengths.argmax())} has {high:,} tokens; at most {ROW_TOKENS_MAX:,}"
+                )
             shortest, longest = min(shortest or low, low), max(longest or high, high)
             count, tokens = count + len(lengths), tokens + int(lengths.sum())
         if rows.is_stream:

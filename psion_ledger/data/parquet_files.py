@@ -4,6 +4,7 @@ its row group: what is to be read at any place is unpacked into a temporary file
 import mmap
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,8 @@ from psion_ledger.data.lists import Lists, parts_of, type_in
 from psion_ledger.data.rows import Ids, Places, widened
 from psion_ledger.errors import CannotDecide
 
-BATCH_ROWS = 1 << 13
+# So many tokens are unpacked at once, or one row of more.
+BATCH_TOKENS = 1 << 22
 
 
 def opened(held: Held, column: str) -> Lists:
@@ -33,12 +35,22 @@ def _file(held: Held) -> pq.ParquetFile:
 def _walk(held: Held, column: str) -> Iterator[tuple[Ids, Places]]:
     row, place = 0, 0
     try:
-        for batch in _file(held).iter_batches(BATCH_ROWS, columns=[column], use_threads=False):
-            ids, borders = parts_of(held, batch.column(0), row, place)
-            row, place = row + batch.num_rows, place + len(ids)
-            yield ids, borders
+        file = _file(held)
+        for group in range(file.num_row_groups):
+            size = _batch_rows(file.metadata.row_group(group), column)
+            for batch in file.iter_batches(size, row_groups=[group], columns=[column], use_threads=False):
+                ids, borders = parts_of(held, batch.column(0), row, place)
+                row, place = row + batch.num_rows, place + len(ids)
+                yield ids, borders
     except (pa.ArrowException, OSError, ValueError) as error:
         raise held.broken(f"its pages cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _batch_rows(group: Any, column: str) -> int:
+    """Rows of a group that are unpacked at once, by how many tokens they have on average."""
+    columns = (group.column(number) for number in range(group.num_columns))
+    tokens = sum(own.num_values for own in columns if own.path_in_schema.split(".")[0] == column)
+    return int(max(1, min(group.num_rows, BATCH_TOKENS * group.num_rows // max(tokens, 1))))
 
 
 def unpacked(parts: Iterator[tuple[Ids, Places]]) -> list[tuple[Ids, Places]]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from psion_ledger.contracts.token_data import TOKEN_BYTES, TokenType
 from psion_ledger.data.held import Held
-from psion_ledger.data.rows import Array
+from psion_ledger.data.rows import Array, checked
 
 
 def opened(held: Held, dtype: TokenType) -> Array:
@@ -14,4 +14,4 @@ def opened(held: Held, dtype: TokenType) -> Array:
         raise held.broken(
             f"{held.bytes:,} bytes are no whole number of ids of {width}; was it cut, or is it no {dtype}?"
         )
-    return Array(held, np.frombuffer(held.data, np.dtype(dtype).newbyteorder("<")), None)
+    return Array(held, checked(held, np.frombuffer(held.data, np.dtype(dtype).newbyteorder("<"))), None)

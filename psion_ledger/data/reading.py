@@ -7,17 +7,19 @@ from itertools import accumulate
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from psion_ledger import events
 from psion_ledger.contracts.sampling_plan import SamplingPlan, Unit
 from psion_ledger.contracts.token_data import FileFormat, TokenData, TokenType
 from psion_ledger.data import opening
 from psion_ledger.data.held import Held, Room
-from psion_ledger.data.rows import Array, Ids, Rows, widened
+from psion_ledger.data.rows import Array, Ids, Rows
 from psion_ledger.errors import CannotDecide
 
 # Of all files together: what is smaller is read from memory, and the rest is mapped.
 HELD_BYTES_MAX = 256 << 20
+TOGETHER = 64
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +55,9 @@ def opened(folder: Path, piece: Piece, unit: Unit, room: Room) -> Rows:
     index = None if piece.index is None else _held(folder / piece.index[0], piece.index[1], room)
     rows = opening.opened(piece.format, held, piece.dtype, piece.column, index)
     if unit == "sequence" and isinstance(rows, Array) and rows.is_stream:
-        length = piece.tokens // max(piece.sequences, 1)
-        if length == 0:
-            raise held.broken("the contracts cut it into sequences of no length")
+        length = piece.tokens // max(piece.sequences, 1) or 1
+        if length * piece.sequences != piece.tokens:
+            raise held.broken("a stream, and the contracts cut it into sequences of no one length")
         rows = rows.cut(length)
     found = (rows.dtype, rows.tokens, rows.rows if unit == "sequence" else piece.sequences)
     said = (piece.dtype, piece.tokens, piece.sequences)
@@ -63,6 +65,14 @@ def opened(folder: Path, piece: Piece, unit: Unit, room: Room) -> Rows:
     if found[0] != said[0] or found[1] < said[1] or found[2] < said[2]:
         raise held.broken(f"it has {_told(found)}, and the contracts name {_told(said)}")
     return rows
+
+
+def _digest(found: list[Ids]) -> bytes:
+    """sha256 of arrays one after another, as little-endian u4; some are put together, for most are small."""
+    digest = hashlib.sha256()
+    for first in range(0, len(found), TOGETHER):
+        digest.update(np.concatenate(found[first : first + TOGETHER], dtype="<u4", casting="unsafe").data)
+    return digest.digest()
 
 
 def _told(amount: tuple[TokenType, int, int]) -> str:
@@ -105,17 +115,16 @@ class Tokens:
     def content(self, sequence_ids: list[int]) -> tuple[list[events.FamilyTokens], int, bytes]:
         """Tokens of each family (sorted), their total, and the sha256 of the ids as little-endian uint32. Raises
         CannotDecide for a sequence that no file holds."""
-        digest = hashlib.sha256()
+        found = list[Ids]()
         counted: dict[str, int] = {}
         for sequence_id in sequence_ids:
             number = bisect_right(self._firsts, sequence_id) - 1
             parts = self._parts(number, sequence_id)
-            for ids in parts:
-                digest.update(widened(ids))
+            found += parts
             name = self._families[number].source_family_id
             counted[name] = counted.get(name, 0) + sum(map(len, parts))
         families = [events.FamilyTokens(source_family_id=name, tokens=counted[name]) for name in sorted(counted)]
-        return families, sum(counted.values()), digest.digest()
+        return families, sum(counted.values()), _digest(found)
 
     def _parts(self, number: int, sequence_id: int) -> list[Ids]:
         """The ids of one sequence; of a window that goes on in other files, from each of them."""
@@ -126,8 +135,7 @@ class Tokens:
             raise CannotDecide(f"no shard that the contracts name holds sequence {sequence_id}")
         file = bisect_right(begins, at) - 1
         if self._window is None:
-            first, last = own[file].borders(at - begins[file], at - begins[file] + 1).tolist()
-            return [own[file].ids(first, last)]
+            return [own[file].row(at - begins[file])]
         found = list[Ids]()
         while at < end:
             upto = min(end, begins[file + 1])

@@ -48,6 +48,10 @@ class Rows(Protocol):
         """The ids at the places [first, end)."""
         ...
 
+    def row(self, number: int) -> Ids:
+        """The ids of one row."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -60,16 +64,18 @@ def type_of(held: Held, kind: "np.dtype[Any]") -> TokenType:
     return name
 
 
-def check_ids(held: Held, ids: Ids, first: int = 0) -> None:
-    """Raise Unreadable where an id is negative or does not fit uint32; `first` is the place of the first one."""
+def checked(held: Held, ids: Ids, first: int = 0) -> Ids:
+    """The ids as they are. Raises Unreadable where one is negative or does not fit uint32; `first` is the place of the
+    first one."""
     if ids.dtype.kind == "u" and ids.dtype.itemsize <= 4:
-        return
+        return ids
     for begin in range(0, len(ids), CHUNK_IDS):
         part = ids[begin : begin + CHUNK_IDS]
         if int(part.min()) < 0 or int(part.max()) > TOKEN_MAX:
             outside = int(np.flatnonzero((part < 0) | (part > TOKEN_MAX))[0])
             place, value = first + begin + outside, int(part[outside])
             raise held.broken(f"token {value} at place {place} is none: ids are 0 to {TOKEN_MAX}")
+    return ids
 
 
 def token_sha256(ids: Ids) -> bytes:
@@ -86,13 +92,12 @@ def widened(ids: Ids) -> memoryview:
 
 
 class Array:
-    """One array of ids: rows of `length` tokens each, or a stream where that is null."""
+    """One array of ids that were checked: rows of `length` tokens each, or a stream where that is null."""
 
     def __init__(self, held: Held, ids: Ids, length: int | None) -> None:
         self.dtype = type_of(held, ids.dtype)
         self.is_stream = length is None
         self._held, self._ids, self._length = held, ids, length
-        check_ids(held, ids)
 
     def cut(self, length: int) -> "Array":
         """The same ids as rows of so many tokens; a tail that is shorter is left out."""
@@ -116,6 +121,10 @@ class Array:
 
     def ids(self, first: int, end: int) -> Ids:
         return self._ids[first:end]
+
+    def row(self, number: int) -> Ids:
+        assert self._length is not None, "a stream is cut before its rows are asked for"
+        return self._ids[number * self._length : (number + 1) * self._length]
 
     def close(self) -> None:
         self._ids = self._ids[:0].copy()

@@ -16,7 +16,7 @@ FAMILY, SPLIT, COLUMN = "text", "train", "input_ids"
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Kind = Literal["raw", "npy", "parquet", "megatron", "datasets", "folders", "index"]
 # Which files of a folder are meant.
-SUFFIXES: dict[str, FileFormat] = {".bin": "raw", ".npy": "npy", ".parquet": "parquet"}
+SUFFIXES: dict[str, Literal["raw", "npy", "parquet"]] = {".bin": "raw", ".npy": "npy", ".parquet": "parquet"}
 _PATTERN = frozenset("*?[")
 
 
@@ -67,7 +67,7 @@ def parquet(paths: Paths, column: str = COLUMN, *, split: str = SPLIT, family: s
 
 def megatron(prefixes: Paths, *, split: str = SPLIT, family: str | None = None) -> Source:
     """Pairs `<prefix>.bin` and `<prefix>.idx` of Megatron: a sequence of the index a row, with its document. `family`
-    as in `shards`; a prefix may be given with either suffix, and as a glob."""
+    as in `shards`; a prefix may be given with either suffix, as a glob, or as the folder of its pairs."""
     return Source(kind="megatron", paths=_listed(prefixes), split=split, family=family)
 
 
@@ -130,14 +130,14 @@ def _entry(source: Source, path: Path, kind: FileFormat, split: str | None = Non
 
 def matching(text: str, suffix: str, *, is_prefix: bool = False) -> list[Path]:
     """The files that a path, a folder or a glob means. What stands there under the very name is no pattern."""
+    if Path(text).is_dir():
+        found = [own for own in listing(Path(text)) if own.suffix == suffix]
+        if not found:
+            raise UsageError(f"{text}: no file *{suffix} in this folder; name the files, or another folder")
+        return found
     if is_prefix:
         text = text.removesuffix(".idx").removesuffix(suffix) + suffix
     path = Path(text)
-    if path.is_dir():
-        found = [own for own in listing(path) if own.suffix == suffix]
-        if not found:
-            raise UsageError(f"{path}: no file *{suffix} in this folder; name the files, or another folder")
-        return found
     if os.path.lexists(path) or not _PATTERN & set(text):
         return [path]
     found = [Path(name) for name in sorted(glob.glob(text, recursive=True)) if not os.path.isdir(name)]
@@ -173,7 +173,7 @@ def _of_folders(source: Source, root: Path) -> Iterator[Entry]:
         )
 
 
-def named(path: Path) -> FileFormat | None:
+def named(path: Path) -> Literal["raw", "npy", "parquet", "megatron"] | None:
     """The format that a file's name says."""
     kind = SUFFIXES.get(path.suffix)
     return "megatron" if kind == "raw" and path.with_suffix(".idx").exists() else kind
@@ -185,3 +185,26 @@ def known(given: Any) -> list[Source]:
     if not found or not all(isinstance(one, Source) for one in found):
         raise UsageError("no source of token data: give data.npy(...), data.shards(...) or others, or a list of them")
     return found
+
+
+def guessed(path: str, kind: Kind | None, split: str, dtype: TokenType, column: str) -> Source:
+    """The source that a path means: by `kind` where that is given, else by its name, and of a folder by what is in it.
+    Raises UsageError where nothing says it."""
+    kind = kind or _kind_of(Path(path))
+    if kind is None:
+        raise UsageError(f"{path}: its name does not say how token ids are written; say it with --as")
+    named_split = None if kind in ("datasets", "folders", "index") else split
+    return Source(kind=kind, paths=(path,), split=named_split, family=None, dtype=dtype, column=column)
+
+
+def _kind_of(path: Path) -> Kind | None:
+    if path.is_dir():
+        inside = listing(path)
+        if {"state.json", "dataset_dict.json"} & {own.name for own in inside}:
+            return "datasets"
+        if any(own.is_dir() for own in inside):
+            return "folders"
+        return next((kind for own in inside if (kind := named(own)) is not None), None)
+    if path.suffix == ".idx" or Path(f"{path}.idx").exists():
+        return "megatron"
+    return named(path)

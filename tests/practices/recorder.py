@@ -32,7 +32,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop over `contracts`: the entry at each position, the tokens of each entry, its attempts, and what it does
-    besides. `late_steps` is how many steps behind a checkpoint is recorded."""
+    besides. `late_steps` is how many steps behind a checkpoint is recorded. Of real data, `digest` is that of the
+    tokens of sequences, and `index_files` has the parts of the index."""
 
     contracts: Contracts
     entry: Callable[[int], int]
@@ -44,6 +45,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_every: int | None = None
     late_steps: int = 0
     order_files: tuple[tuple[bytes, int], ...] = ()
+    digest: Callable[[list[int]], bytes] = token_digest
+    index_files: tuple[tuple[bytes, int], ...] = ()
     losses: Callable[[int], int] = lambda step: 5_000_000_000
     promoted: events.CheckpointPromoted | None = None
 
@@ -146,15 +149,19 @@ def files(role: Any, parts: list[tuple[bytes, int]], suffix: str = "parquet") ->
 
 
 def contracts_of(loop: Loop) -> Iterator[events.Event | Mark]:
-    for role in ("stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan"):
+    roles: tuple[events.ContractRole, ...] = (
+        "stage_config", "model_descriptor", "tokenized_corpus", "sampling_policy", "sampling_plan", "token_data",
+    )  # fmt: skip
+    for role in roles:
         if (document := getattr(loop.contracts, role)) is not None:
             yield declared(role, document)
     if loop.plan.unit == "sequence":
-        rows = rows_of(loop)
-        yield files("sequence_index", [(index_bytes(rows), len(rows))])
+        rows = [] if loop.index_files else rows_of(loop)
+        yield files("sequence_index", list(loop.index_files) or [(index_bytes(rows), len(rows))])
     if loop.plan.unit == "window":
-        documents = documents_of(loop)
-        yield files("document_index", [(parquet_of(documents, DOCUMENT_INDEX_SCHEMA), len(documents))])
+        documents = [] if loop.index_files else documents_of(loop)
+        made = [(parquet_of(documents, DOCUMENT_INDEX_SCHEMA), len(documents))]
+        yield files("document_index", list(loop.index_files) or made)
     if loop.order_files:
         yield files("order_files", list(loop.order_files), "u4")
 
@@ -178,7 +185,7 @@ def batch(loop: Loop, step: int, cell: Cell, kind: type = events.BatchReplayed, 
         family_tokens=[events.FamilyTokens(source_family_id=FAMILY, tokens=sum(tokens))],
         tokens=sum(tokens),
         target_tokens=targets,
-        token_sha256=token_digest(ids),
+        token_sha256=loop.digest(ids),
         **more,
     )
 
@@ -232,7 +239,7 @@ def measured(loop: Loop, attempt: int, step: int) -> Iterator[events.Event]:
             loss_sum_nanonats=loop.losses(step) * (sum(tokens) - len(tokens)),
             is_finite=True,
             target_tokens=sum(tokens) - len(tokens),
-            token_sha256=token_digest(ids),
+            token_sha256=loop.digest(ids),
         )
 
 
