@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from psion_ledger import contracts, data, errors, orders
+    from psion_ledger import contracts, data, errors, escape, orders
     from psion_ledger.auditing import audit
     from psion_ledger.ledger import Run, open_run
     from psion_ledger.recording import Checkpoint, Past, Promises, Recorder, finish, record, reopen
@@ -30,6 +30,7 @@ __all__ = [
     "contracts",
     "data",
     "errors",
+    "escape",
     "finish",
     "open_run",
     "orders",
@@ -51,6 +52,6 @@ _HOMES = {"Run": "ledger", "open_run": "ledger", "audit": "auditing"} | dict.fro
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(import_module(f"psion_ledger.{_HOMES[name]}"), name)
-    if name in ("contracts", "data", "errors", "orders"):
+    if name in ("contracts", "data", "errors", "escape", "orders"):
         return import_module(f"psion_ledger.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

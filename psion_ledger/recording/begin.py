@@ -29,14 +29,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: Path
     corpus: Path | None
     settings: Mapping[str, str]
-    resume_command: str | None
     resume_from: Path | None
-    base_folder: Path | None
-    deterministic: bool
-    data_workers: int
-    checkpoint_family: str
-    on_failure: log.OnFailure
-    finish: bool
+    resume_command: str | None = None
+    base_folder: str | os.PathLike[str] | None = None
+    deterministic: bool = False
+    data_workers: int = 0
+    checkpoint_family: str = "train"
+    on_failure: log.OnFailure = "raise"
+    finish: bool = True
 
 
 def begin_first(attempt: Attempt, promises: Promises) -> Session:
@@ -230,11 +230,11 @@ def _to_load(folder: Path, past: Past, wanted: Path | None) -> Checkpoint | None
     return found
 
 
-def _base(base: BaseCheckpoint | None, folder: Path | None) -> Checkpoint | None:
+def _base(base: BaseCheckpoint | None, folder: str | os.PathLike[str] | None) -> Checkpoint | None:
     """The weights of another run, or of nobody's, that this one begins with."""
     if base is None:
         return None
-    root = folder or Path()
+    root = Path(folder or "")
     named = [
         {"path": file.path, "bytes": file.bytes, "sha256": bytes.fromhex(file.sha256), "role": file.role}
         for file in base.files or []

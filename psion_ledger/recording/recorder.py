@@ -4,8 +4,6 @@ A call that makes no sense raises UsageError before anything is written. What is
 the audit finds it.
 """
 
-import hashlib
-import struct
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from psion_ledger.recording.evaluations import Evaluations, Measurement, promise
 from psion_ledger.recording.feed import Feed
 from psion_ledger.recording.saving import Checkpoint
 from psion_ledger.recording.session import Outcome, Session
+from psion_ledger.recording.trace import trace_sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,9 +297,3 @@ class Recorder:
         else:
             outcome = "completed" if self.last_step == self._feed.plan.horizon_steps else "stopped"
         self._session.leave(outcome, self.last_step, self._ended_early)
-
-
-def trace_sha256(loss: float | None, grad_norm: float | None, state: bytes) -> bytes:
-    """Over the loss and the gradient norm as little-endian float64, those that are given, and the state."""
-    given = [value for value in (loss, grad_norm) if value is not None]
-    return hashlib.sha256(struct.pack(f"<{len(given)}d", *given) + state).digest()

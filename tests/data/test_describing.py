@@ -31,8 +31,8 @@ from tests.data.writing import (
     write_datasets,
     write_megatron,
 )
-from tests.practices.table import order
-from tests.practices.table import plan as planned
+from tests.practices.parts import order
+from tests.practices.parts import plan as planned
 
 
 def plan_of(found: Data) -> SamplingPlan:

@@ -19,10 +19,11 @@ from psion_ledger.reading import read
 from psion_ledger.replay import declared_corpus_digest, opened_corpus, record_replay
 from tests.data.writing import FORMATS, LENGTH, STREAMS, digest, source, write
 from tests.documents import changed
-from tests.ledgers import Script, edited, place, write_ledger
+from tests.edits import edited, place
+from tests.ledgers import Script, write_ledger
+from tests.practices.parts import loop as looped
+from tests.practices.parts import order, plan, shuffled
 from tests.practices.recorder import Attempt, Loop, script_of
-from tests.practices.table import loop as looped
-from tests.practices.table import order, plan, shuffled
 from tests.suites import sampled
 
 ENTRIES, STEPS, BATCH = 24, 4, 4

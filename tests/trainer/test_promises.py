@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psion_ledger.contracts import Contracts
+from psion_ledger.contracts import Contracts, ModelDescriptor
 from psion_ledger.contracts.steps import cells, positions_of
 from psion_ledger.orders import check_contracts
 from tests.trainer.tiny import settings, write_corpus
@@ -144,5 +144,6 @@ def test_the_default_corpus_keeps_its_mix(tmp_path: Path) -> None:
         "library_code": 5500,
         "library_docstrings": 3000,
     }
-    descriptor = of(documents.model_descriptor)
+    descriptor = documents.model_descriptor
+    assert isinstance(descriptor, ModelDescriptor)
     assert descriptor.parameter_count_estimate == 1_602_304
