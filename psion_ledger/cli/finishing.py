@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from psion_ledger.cli.app import ARTIFACTS, LEDGER, Artifacts, Ledger, RequiredRun, app, guarded, phase, say
+from psion_ledger.cli.app import ARTIFACTS, LEDGER, Artifacts, Ledger, RequiredRun, app, guarded, say
 
 
 @app.command()
@@ -28,8 +28,7 @@ def finish(
 
     folder = log.find_run(ledger, run)
     own = artifacts / run / "corpus"
-    with phase(f"finishing {run}"):
-        found = finish_run(folder, corpus or (own if own.is_dir() else None), ended_early)
+    found = finish_run(folder, corpus or (own if own.is_dir() else None), ended_early, say)
     if found.differs:
         say(f"run {run}: a replay differs from what was trained, so it is not finished; `psion-ledger audit {run}`")
         return 1

@@ -226,7 +226,7 @@ def _to_load(folder: Path, past: Past, wanted: Path | None) -> Checkpoint | None
         found = past.checkpoints[0]
     else:
         return None
-    saving.read_again(folder, found)
+    saving.read_again(found)
     return found
 
 

@@ -1,7 +1,7 @@
 """The end of a run, after every train stream has ended: seal, replay, receipt, completion, finish; each on sealed
 events, so that whoever was killed in between is gone on with."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -40,15 +40,22 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     finished: bool
 
 
-def finish_run(run: Path, corpus: Path | None = None, ended_early: str | None = None) -> Finished:
+def finish_run(
+    run: Path,
+    corpus: Path | None = None,
+    ended_early: str | None = None,
+    told: Callable[[str], object] = lambda phase: None,
+) -> Finished:
     """Seal the run, replay it where its corpus is at hand, derive and record the receipt of a stage that is promised,
     complete the stage, and finish the run.
 
     `ended_early` says why a run ends on purpose before its horizon. A replay that differs ends it there: such a run
     gets no receipt, and its audit says why.
-    Raises UsageError where steps are missing and no reason is given; what the record's readers and writers raise.
+    `told` hears what is under way. Raises UsageError where steps are missing and no reason is given; what the record's
+    readers and writers raise.
     """
     log.refuse_if_live(run)
+    told("sealing")
     log.seal_in_child(run)
     state = _state(run)
     if state.finished:
@@ -61,6 +68,7 @@ def finish_run(run: Path, corpus: Path | None = None, ended_early: str | None = 
     wanted = REPLAYS_OF_STAGE if state.promises_stage else REPLAYS
     replays = 0
     if corpus is not None and not state.stage_completed:
+        told("replaying order and content")
         for _ in range(state.exact, wanted):
             replays += 1
             if record_replay(run, corpus, __version__).mismatches:
@@ -72,10 +80,12 @@ def finish_run(run: Path, corpus: Path | None = None, ended_early: str | None = 
         now = _state(run)
         received = now.received
         if now.promises_stage and not now.stage_completed and ended_early is None:
+            told("deriving the receipt")
             if not received:
                 record_receipt(run, writer)
                 received = True
             complete_stage(run, writer)
+        told("finishing the record")
         completion.finish_run(writer, "completed" if ended_early is None else "ended_early", ended_early)
     log.seal_in_child(run)
     return Finished(run_id=run.name, replays=replays, differs=False, received=received, finished=True)
@@ -103,7 +113,3 @@ def command(run: Path, corpus: Path | None, ended_early: str | None) -> list[str
     words = ["finish", run.name, "--ledger", str(run.parent.absolute())]
     words += [] if corpus is None else ["--corpus", str(corpus.absolute())]
     return words + ([] if ended_early is None else ["--ended-early", ended_early])
-
-
-def say(message: str) -> None:
-    print(f"psion-ledger: {message}", file=sys.stderr)

@@ -7,11 +7,13 @@ import msgspec
 
 from psion_ledger import events, log
 from psion_ledger.contracts import Contracts
-from psion_ledger.errors import CannotDecide
+from psion_ledger.errors import CannotDecide, LedgerError
 from psion_ledger.ledger import Run
 from psion_ledger.ordered import contracts_that_hold
 from psion_ledger.reading import read
 from psion_ledger.recording.saving import Checkpoint
+
+NAME_CHARACTERS_SHOWN = 200
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ def read_past(folder: Path, artifacts: Path) -> Past:
         return Past(
             folder=folder,
             documents=documents,
-            contracts=None if (start := _start(run)) is None else contracts_that_hold(run),
+            contracts=None if (start := _start(run)) is None else _contracts(run),
             settings=settings and {row["name"]: row["value"] for row in settings[0]},
             start=start,
             attempts=attempts,
@@ -84,6 +86,14 @@ def read_past(folder: Path, artifacts: Path) -> Past:
             # The last attempt that opened a stream: one that died before it did has nothing to pin.
             previous=log.previous_ends(folder, attempts + 1),
         )
+
+
+def _contracts(run: Run) -> Contracts:
+    try:
+        return contracts_that_hold(run)
+    except LedgerError as error:
+        words = run.command(f"psion-ledger audit {run.run_id}")
+        raise CannotDecide(f"run {run.run_id}: its contracts do not hold; `{words}` shows what is wrong") from error
 
 
 def _start(run: Run) -> Start | None:
@@ -115,8 +125,11 @@ def checkpoint_of(artifacts: Path, checkpoint_id: str, step: int, position: int,
     """A checkpoint from its columns. Raises CannotDecide for paths that lead out of the artifacts."""
     found = [events.CheckpointFile(**file) for file in files]
     for file in found:
-        if Path(file.path).is_absolute() or ".." in Path(file.path).parts:
-            raise CannotDecide(f"checkpoint {checkpoint_id}: its file {file.path!r} is not below the artifacts")
+        if file.path.startswith("/") or {"", ".", ".."} & set(file.path.split("/")) or "\0" in file.path:
+            raise CannotDecide(
+                f"the ledger names the file {file.path[:NAME_CHARACTERS_SHOWN]!r}, which is no plain path below "
+                f"{artifacts}; nothing was read: no recorder of ours wrote it"
+            )
     parents = [Path(file.path).parent.parts for file in found]
     shared = 0
     while parents and all(len(parts) > shared and parts[shared] == parents[0][shared] for parts in parents):

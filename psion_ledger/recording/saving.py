@@ -98,15 +98,17 @@ def hashed(found: list[Listed]) -> list[events.CheckpointFile]:
     return made
 
 
-def read_again(run: Path, checkpoint: Checkpoint) -> bytes:
+def read_again(checkpoint: Checkpoint) -> bytes:
     """The digest of a checkpoint's weights, whose files are hashed as they are now. Raises Damaged where one is not
     what was recorded."""
     for file in checkpoint.files:
         size, sha256 = files.measure(checkpoint.root, file.path, file.bytes, bytes_max=file.bytes)
         if sha256 != file.sha256.hex():
-            found = "it is missing" if size is None else f"found {sha256}"
-            raise Damaged(
-                run, file.path, f"of checkpoint {checkpoint.checkpoint_id}: expected {file.sha256.hex()}, {found}"
+            what = "is missing, leads through a link or is no regular file" if size is None else "has other bytes"
+            raise Damaged.told(
+                f"checkpoint {checkpoint.checkpoint_id}: {checkpoint.root / file.path} {what}; restore it as it was "
+                "recorded, or go on from another checkpoint",
+                file.path,
             )
     return checkpoint.object_sha256
 

@@ -178,7 +178,7 @@ class Session:
         return here[-1]
 
     def read_again(self, checkpoint: Checkpoint) -> bytes:
-        return saving.read_again(self.begun.run, checkpoint)
+        return saving.read_again(checkpoint)
 
     # ---- The end ----
 

@@ -60,7 +60,7 @@ def place(tmp_path: Path) -> Place:
 
 def spawned(arguments: list[str], patch: str = "") -> subprocess.Popen[str]:
     end = "from trainer.__main__ import main\nsys.exit(main(sys.argv[1:]))"
-    code = f"import os, sys, trainer.emit as emit\n{patch}\n{end}"
+    code = f"import os, sys\n{patch}\n{end}"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
@@ -288,29 +288,19 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert place.final_weights("parts") == place.final_weights("whole")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "dies_at",
-    [
-        "emit.Recorder.run_started",
-        "emit.Recorder.declare",
-        "emit.log.add_files",
-        "emit.Recorder.attempt_started",
-        "emit.Recorder.checkpoint_written",
-        "emit.Recorder.checkpoint_promoted",
-        "emit._replay_in_child",
-        "emit.record_receipt",
-        "emit.complete_stage",
-        "emit.Recorder.stream_ended",
-        "emit.completion.open_completion",
-        "emit.completion.finish_run",
-    ],
-)
-def test_a_resume_does_what_is_left(place: Place, dies_at: str) -> None:
-    """Killed just before any of its facts, the run is completed by its next attempt."""
-    killed = spawned(place.start("r"), f"{dies_at} = lambda *facts, **named: os._exit(9)")
-    killed.communicate()
-    assert killed.returncode == 9
+DIES = "lambda *facts, **named: os._exit(9)"
+EMITTING = """
+from psion_ledger import log
+emit = log.Writer.emit
+log.Writer.emit = lambda writer, event: os._exit(9) if type(event).__name__ == {kind!r} else emit(writer, event)
+"""
+PARTS = [
+    "record_replay", "record_receipt", "complete_stage", "completion.open_completion", "completion.finish_run",
+]  # fmt: skip
+
+
+def goes_on(place: Place) -> None:
+    """The next attempt completes the run."""
     # Before everything is promised, it is said once more.
     resumed = spawned(place.resume("r", "--corpus", str(place.corpus), *TINY))
     out, err = resumed.communicate()
@@ -321,9 +311,36 @@ def test_a_resume_does_what_is_left(place: Place, dies_at: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    ["RunStarted", "ContractDeclared", "AttemptStarted", "CheckpointWritten", "CheckpointPromoted", "StreamEnded"],
+)
+def test_a_resume_does_what_is_left(place: Place, kind: str) -> None:
+    """Killed just before any of its facts, the run is completed by its next attempt."""
+    killed = spawned(place.start("r"), EMITTING.format(kind=kind))
+    killed.communicate()
+    assert killed.returncode == 9
+    goes_on(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+def test_a_resume_finishes_what_was_killed(place: Place, part: str) -> None:
+    """The process that finishes the run is killed before each of its parts."""
+    words = f"'finish', 'r', '--ledger', {str(place.ledger)!r}, '--corpus', {str(place.artifacts / 'r' / 'corpus')!r}"
+    never = spawned(place.start("r"), "from psion_ledger.recording import session\nsession.Session._finish = " + DIES)
+    never.communicate()
+    assert never.returncode == 9
+    patch = f"from psion_ledger.recording import finishing\nfinishing.{part} = {DIES}\n"
+    code = f"import os, sys\n{patch}from psion_ledger.cli import app\napp([{words}])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 9
+    goes_on(place)
+
+
+@pytest.mark.slow
 def test_a_run_that_had_promised_nothing_is_told_what_it_began_with(place: Place) -> None:
     """Killed while it declared its contracts: a resume without its flags would promise something else."""
-    spawned(place.start("r"), "emit.log.add_files = lambda *facts, **named: os._exit(9)").communicate()
+    spawned(place.start("r"), f"from psion_ledger import log\nlog.add_files = {DIES}").communicate()
     resumed = spawned(place.resume("r", "--corpus", str(place.corpus)))
     _, err = resumed.communicate()
     told = "run r was stopped before it promised what it trains, and had begun with vocab '300', not '4096'; give the"
