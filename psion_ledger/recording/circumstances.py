@@ -104,6 +104,18 @@ def script_folder() -> Path:
 
 
 def launch_id() -> str | None:
-    """Which start of torchrun this is; null for a lone process."""
+    """Which start of torchrun this is; null for a lone process, and where that cannot be told."""
     run, restarts = os.environ.get("TORCHELASTIC_RUN_ID"), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if run == "none":
+        # Its default, the same for every start: on one machine the process that started all ranks tells.
+        alone = os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
+        run = f"{platform.node()}-{os.getppid()}-{_began_ticks(os.getppid())}" if alone else None
     return None if run is None else f"{run}.{restarts}"
+
+
+def _began_ticks(pid: int) -> str:
+    """When a process of this machine began; empty where nothing tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -213,6 +213,7 @@ class Recorder:
             )
         )  # fmt: skip
         self._session.emit(event)
+        self._step_began_s = time.perf_counter()  # What is measured between steps is no part of one.
 
     # ---- Checkpoints ----
 

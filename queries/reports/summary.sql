@@ -1,8 +1,10 @@
 -- name: summary
 -- about: The run in one row: its model, how far and how fast it came, and what it lost to restarts. Times in seconds.
 select
-  (select model_id from model_descriptor) as model_id,
-  (select parameters from model_descriptor) as parameters,
+  (select coalesce(document ->> '$.model.model_id', document ->> '$.model_id') from contracts
+    where role = 'model_descriptor') as model_id,
+  (select try_cast(coalesce(document ->> '$.parameter_count_estimate', document ->> '$.parameters') as bigint)
+    from contracts where role = 'model_descriptor') as parameters,
   r.horizon_steps, s.steps, s.tokens, r.attempts, r.finished,
   (select count(*) from (
     select distinct b.step, b.attempt from step_completed as b
