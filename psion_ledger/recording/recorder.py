@@ -237,6 +237,10 @@ class Recorder:
         name = checkpoint_id or f"a{self.attempt:04}-s{at:06}"
         self._session.save(Path(folder), roles or {}, name, at, self._feed.dealing.cursor_after(at))
 
+    def wait(self) -> None:
+        """Return when every checkpoint so far is hashed and recorded: its folder may be deleted then."""
+        self._session.wait()
+
     def loaded(self, checkpoint: Checkpoint) -> None:
         """Record that a checkpoint was loaded: to go on from, or to be measured. Its weights are hashed as they are
         now. Raises Damaged where they are not what was recorded."""
