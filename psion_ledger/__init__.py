@@ -4,6 +4,7 @@
     derive   reading  catalog  inventory  relations  sandbox  ledger  answering  ordered  receipts/  by SQL
     audit    program  replay/  witness  fsck/  evidence  findings  account  auditing  whether it holds, as findings
     keep     recording/                    the public recorder: what a training loop calls
+    hook     integrations/                 other people's trainers; each imports its library when it is used
     show     settings  duckdb_file  listing  report/  cli/  pages      for people and machines
 
 A later row never serves an earlier one. The SQL is in `queries/`, one SELECT a file.

@@ -104,13 +104,13 @@ def test_no_two_modules_import_each_other(package: str) -> None:
 
 
 def test_the_auditor_imports_neither_torch_nor_the_trainer() -> None:
-    """An auditor installs none of them."""
-    forbidden = ("torch", "trainer", "tokenizers", "safetensors")
+    """An auditor installs none of them. An integration imports its library when it is used, but never the trainer."""
+    libraries = ("torch", "tokenizers", "safetensors", "transformers", "accelerate", "datasets")
     found = [
         f"{module_name(path)} imports {imported}"
         for path in sources("psion_ledger")
         for imported in imports(path)
-        if imported.split(".")[0] in forbidden
+        if imported.split(".")[0] in ("trainer", *(libraries if "integrations" not in path.parts else ()))
     ]
     assert found == []
 
@@ -156,6 +156,13 @@ def test_what_pays_late_is_not_loaded_early(command: tuple[str, ...]) -> None:
     """Neither DuckDB nor pyarrow nor torch, which cost tenths of a second and more."""
     found = loaded(*command)
     assert ("psion_ledger" in found, set()) == (True, found & set(HEAVY))
+
+
+def test_an_integration_imports_its_library_when_it_is_used() -> None:
+    """Each module of them is there without the library that it records."""
+    modules = [module_name(path) for path in sources("psion_ledger/integrations")]
+    found = loaded("-c", f"import {', '.join(modules)}")
+    assert found & {"torch", "transformers", "accelerate", "datasets"} == set()
 
 
 def test_the_public_names_are_there() -> None:

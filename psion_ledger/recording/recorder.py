@@ -1,7 +1,6 @@
 """The recorder of one rank in one attempt: what a training loop calls.
 
-A call that makes no sense raises UsageError before anything is written. What is not as promised is recorded as it is:
-the audit finds it.
+A call that makes no sense raises UsageError before anything is written; what is unlike the promises is recorded.
 """
 
 import time
@@ -238,6 +237,10 @@ class Recorder:
         name = checkpoint_id or f"a{self.attempt:04}-s{at:06}"
         self._session.save(Path(folder), roles or {}, name, at, self._feed.dealing.cursor_after(at))
 
+    def wait(self) -> None:
+        """Return when every checkpoint so far is hashed and recorded: its folder may be deleted then."""
+        self._session.wait()
+
     def loaded(self, checkpoint: Checkpoint) -> None:
         """Record that a checkpoint was loaded: to go on from, or to be measured. Its weights are hashed as they are
         now. Raises Damaged where they are not what was recorded."""
@@ -248,17 +251,15 @@ class Recorder:
 
     def _require_loaded(self) -> None:
         if not self._loaded and self.checkpoint_to_load is not None:
-            name = self.checkpoint_to_load.checkpoint_id
             raise UsageError(
-                f"attempt {self.attempt} goes on from checkpoint {name}: load it and call "
-                "loaded(run.checkpoint_to_load) before the first batch"
+                f"attempt {self.attempt} goes on from checkpoint {self.checkpoint_to_load.checkpoint_id}: load it and "
+                "call loaded(run.checkpoint_to_load) before the first batch"
             )
 
     def removed(self, checkpoint: Checkpoint | str | Path, reason: str) -> None:
         """Record that a checkpoint, given itself, by its id or its folder, was deleted, and why."""
-        if self.rank > 0:
-            return
-        self._session.removed(checkpoint, reason)
+        if self.rank == 0:
+            self._session.removed(checkpoint, reason)
 
     def promote(
         self,
@@ -293,8 +294,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        outcome: Outcome = "completed" if self.last_step == self._feed.plan.horizon_steps else "stopped"
         if error is not None and not isinstance(error, KeyboardInterrupt):
-            outcome: Outcome = "failed"
-        else:
-            outcome = "completed" if self.last_step == self._feed.plan.horizon_steps else "stopped"
+            outcome = "failed"
         self._session.leave(outcome, self.last_step, self._ended_early)

@@ -160,6 +160,10 @@ class Session:
 
         self._saver.do(record)
 
+    def wait(self) -> None:
+        """Return when every checkpoint so far is recorded."""
+        self._saver.wait()
+
     def checkpoint_at(self, checkpoint: Checkpoint | str | Path) -> Checkpoint:
         """A checkpoint by itself, its id or its folder, once it is recorded. Raises UsageError."""
         self._saver.wait()

@@ -77,6 +77,9 @@ class Silent(Recorder):
     def checkpoint(self, folder: Any, **facts: Any) -> None:
         pass
 
+    def wait(self) -> None:
+        pass
+
     def loaded(self, checkpoint: Checkpoint) -> None:
         pass
 
