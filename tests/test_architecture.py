@@ -117,16 +117,26 @@ def test_the_auditor_imports_neither_torch_nor_the_trainer() -> None:
 
 
 def test_one_file_of_the_trainer_knows_the_ledger() -> None:
-    """`trainer/emit.py` and no other; `trainer/talk.py` knows how a hostile text is shown, and no more."""
+    """`trainer/emit.py` and no other; `trainer/talk.py` knows how a hostile text is shown, and no more. Examples are
+    loops of their own."""
     found = {
         (path.relative_to(REPO).as_posix(), imported)
         for path in sources("trainer")
         for imported in imports(path)
-        if imported.split(".")[0] == "psion_ledger"
+        if imported.split(".")[0] == "psion_ledger" and path.parent.name != "examples"
     }
     shown = {("trainer/talk.py", "psion_ledger.escape")}
     assert found >= shown
     assert {"trainer/emit.py"} == {path for path, _ in found - shown}
+
+
+def test_the_examples_are_short_and_use_the_public_api() -> None:
+    """At most 40 lines; what a reader copies needs no module of the trainer, and nothing inside psion_ledger."""
+    examples = sources("trainer/examples")
+    longer = [path.name for path in examples if len(path.read_text(encoding="utf-8").splitlines()) > 40]
+    own = {name for path in examples for name in imports(path) if exists(name)}
+    inner = {name for name in own if name not in ("psion_ledger", "psion_ledger.data", "psion_ledger.orders")}
+    assert (longer, inner) == ([], set())
 
 
 def test_the_two_orders_share_no_code() -> None:
