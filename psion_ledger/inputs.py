@@ -20,6 +20,8 @@ def read_input(path: Path, bytes_max: int = INPUT_BYTES_MAX) -> tuple[bytes, int
             os.close(fd)
             raise UsageError(f"{path}: not a regular file")
         with os.fdopen(fd, "rb") as file:
+            # Room for all that is asked for is made at once: of what may be large, no more than there is.
+            bytes_max = min(bytes_max, max(status.st_size, INPUT_BYTES_MAX))
             data = file.read(bytes_max + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

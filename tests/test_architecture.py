@@ -127,6 +127,15 @@ def test_the_trainer_uses_the_public_api_only() -> None:
     assert private == set()
 
 
+def test_the_examples_are_short_and_use_the_public_api() -> None:
+    """At most 40 lines; what a reader copies needs no module of the trainer, and nothing inside psion_ledger."""
+    examples = sources("trainer/examples")
+    longer = [path.name for path in examples if len(path.read_text(encoding="utf-8").splitlines()) > 40]
+    own = {name for path in examples for name in imports(path) if exists(name)}
+    inner = {name for name in own if name not in ("psion_ledger", "psion_ledger.data", "psion_ledger.orders")}
+    assert (longer, inner) == ([], set())
+
+
 def test_the_two_orders_share_no_code() -> None:
     """Neither imports the other, nor a module of this project that both would import."""
     own = set(imports(REPO / "trainer" / "order.py"))

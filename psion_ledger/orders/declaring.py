@@ -9,7 +9,7 @@ import numpy as np
 from psion_ledger.contracts.sampling_plan import MayRepeat, OrderParameter, PlanOrder
 from psion_ledger.errors import UsageError
 from psion_ledger.inputs import read_input
-from psion_ledger.orders.materialised import decoded
+from psion_ledger.orders.materialised import Format, decoded, format_of
 
 # 32 MiB of four bytes each: half of what a part of a contract may have.
 PART_IDS = 8 << 20
@@ -17,10 +17,11 @@ _U4_MAX = 2**32 - 1
 
 
 class OrderFile(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that a file holds: .u4 or .u8 (raw little-endian integers), .npy or .parquet (one column)."""
+    """An order that a file holds: u4 or u8 (raw little-endian integers), npy or parquet (one column)."""
 
     path: Path
     may_repeat: MayRepeat
+    format: Format
 
     @property
     def plan_order(self) -> PlanOrder:
@@ -28,7 +29,7 @@ class OrderFile(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self) -> tuple[str, Iterator[tuple[bytes, int]]]:
         """The suffix of the files that a contract keeps, and their bytes and numbers of ids. Raises UsageError."""
-        ids = decoded(read_input(self.path, bytes_max=1 << 40)[0], self.path.name)
+        ids = decoded(read_input(self.path, bytes_max=1 << 40)[0], f"{self.path.name}.{self.format}")
         if len(ids) == 0 or int(ids.min()) < 0:
             raise UsageError(
                 f"order {self.path}: it has {len(ids)} ids, and each is a row of the train data, from 0 on"
@@ -62,9 +63,11 @@ def derived(
     )  # fmt: skip
 
 
-def file(path: str | Path, *, may_repeat: MayRepeat = "nothing") -> OrderFile:
-    """An order that was written before training: the row of the train data at each position, from 0 on."""
-    return OrderFile(path=Path(path), may_repeat=may_repeat)
+def file(path: str | Path, *, format: Format | None = None, may_repeat: MayRepeat = "nothing") -> OrderFile:  # noqa: A002
+    """An order that was written before training: the row of the train data at each position, from 0 on. `format`: without
+    it, what the file's name says; OLMo writes raw u4 under the name `global_indices.npy`. Raises UsageError."""
+    own = Path(path)
+    return OrderFile(path=own, may_repeat=may_repeat, format=format or format_of(own))
 
 
 def undeclared(why: str) -> PlanOrder:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from psion_ledger.errors import CannotDecide, UsageError
 from psion_ledger.log import files
-from psion_ledger.orders.materialised import decoded
+from psion_ledger.orders.materialised import Format, decoded, format_of
 
 CHUNK_IDS = 1 << 20
 # Parquet and numpy files are decoded whole.
@@ -23,7 +23,6 @@ DECODED_BYTES_MAX = 1 << 30
 ROWS_MAX = 1 << 33
 # So many neighbours of one value are no accident of a shuffle.
 STRETCH_IDS_SUSPECT = 16
-Format = Literal["u4", "u8", "npy", "parquet"]
 Ids = NDArray[np.int64] | NDArray[np.uint32] | NDArray[np.uint64]
 
 
@@ -85,7 +84,7 @@ class _Hashed:
 def inspect(path: Path, ids_format: Format | None, rows: int | None, pass_positions: int | None) -> Inspection:
     """Read an order file once. `rows` is how many rows the data have, `pass_positions` how long a pass is (as many as
     there are rows, unless given). Raises UsageError, CannotDecide."""
-    known = ids_format or _format_of(path)
+    known = ids_format or format_of(path)
     length = pass_positions or rows
     if max(rows or 0, length or 0) > ROWS_MAX:
         raise UsageError(f"{path}: at most {ROWS_MAX:,} rows and positions of a pass can be looked at")
@@ -99,13 +98,6 @@ def inspect(path: Path, ids_format: Format | None, rows: int | None, pass_positi
         for chunk in _chunks(hashed, path, known):
             look.take(chunk)
         return look.found(str(path), known, hashed)
-
-
-def _format_of(path: Path) -> Format:
-    formats: dict[str, Format] = {".npy": "npy", ".parquet": "parquet", ".u4": "u4", ".u8": "u8"}
-    if (known := formats.get(path.suffix)) is None:
-        raise UsageError(f"{path}: its name does not say how ids are written; give --format u4, u8, npy or parquet")
-    return known
 
 
 def _chunks(file: _Hashed, path: Path, ids_format: Format) -> Iterator[Ids]:

@@ -6,18 +6,30 @@
 """
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from psion_ledger.contracts import Contracts
 from psion_ledger.data import npy_files
-from psion_ledger.errors import CannotDecide
+from psion_ledger.errors import CannotDecide, UsageError
 from psion_ledger.log.contract_files import Part
 from psion_ledger.orders import passes
 
 NOWHERE = -1
+Format = Literal["u4", "u8", "npy", "parquet"]
+_FORMATS: dict[str, Format] = {".npy": "npy", ".parquet": "parquet", ".u4": "u4", ".u8": "u8"}
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name says. Raises UsageError."""
+    if (known := _FORMATS.get(path.suffix)) is None:
+        raise UsageError(
+            f"{path}: its name does not say how ids are written; say it with format: u4, u8, npy or parquet"
+        )
+    return known
 
 
 def decoded(data: bytes, name: str) -> passes.Ids:

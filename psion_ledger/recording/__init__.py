@@ -4,7 +4,7 @@
     Recorder  what the loop calls
 
 `launch`, `past`, `promises` and `begin` open an attempt; `dealing`, `identity` and `rows` make events of batches;
-`saving` hashes checkpoints behind training's back; `finishing` ends a run.
+`watching` records what a loader hands out; `saving` hashes checkpoints behind training's back; `finishing` ends a run.
 """
 
 import os

@@ -34,6 +34,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     horizon: int
     promises_stage: bool
+    promises_order: bool
     exact: int
     received: bool
     stage_completed: bool
@@ -46,8 +47,8 @@ def finish_run(
     ended_early: str | None = None,
     told: Callable[[str], object] = lambda phase: None,
 ) -> Finished:
-    """Seal the run, replay it where its corpus is at hand, derive and record the receipt of a stage that is promised,
-    complete the stage, and finish the run.
+    """Seal the run, replay it where it promises an order and its corpus is at hand, derive and record the receipt of a
+    stage that is promised, complete the stage, and finish the run.
 
     `ended_early` says why a run ends on purpose before its horizon. A replay that differs ends it there: such a run
     gets no receipt, and its audit says why.
@@ -67,7 +68,7 @@ def finish_run(
         )
     wanted = REPLAYS_OF_STAGE if state.promises_stage else REPLAYS
     replays = 0
-    if corpus is not None and not state.stage_completed:
+    if corpus is not None and state.promises_order and not state.stage_completed:
         told("replaying order and content")
         for _ in range(state.exact, wanted):
             replays += 1
@@ -105,6 +106,7 @@ def _state(run: Path) -> _State:
         return _State(
             attempt=attempts, steps=steps, horizon=horizon, finished=finished, exact=exact, received=received,
             stage_completed=completed, promises_stage=stage,
+            promises_order=now.contracts.sampling_plan.order.kind != "undeclared",
         )  # fmt: skip
 
 

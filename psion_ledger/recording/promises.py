@@ -114,7 +114,9 @@ def promised(run_id: str, wish: Wish, data: Described, unit: Unit, world: int) -
         role: FileContract = "document_index" if unit == "window" else "sequence_index"
         files[role] = lambda: ("parquet", data.index_parts())
     if isinstance(wish.order, OrderFile):
-        files["order_files"] = wish.order.parts
+        # Read before the run is begun: a file that is no order begins none.
+        parts = wish.order.parts()
+        files["order_files"] = lambda: parts
     return Promises(contracts=contracts, files=files)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from psion_ledger import events
 from psion_ledger.contracts import Contracts
 from psion_ledger.errors import UsageError
-from psion_ledger.recording import rows
+from psion_ledger.recording import rows, watching
 from psion_ledger.recording.evaluations import Evaluations, Measurement, promised_rows
 from psion_ledger.recording.feed import Feed
 from psion_ledger.recording.saving import Checkpoint
@@ -105,6 +105,8 @@ class Recorder:
                 **made.fields(),
             )
         )
+
+    watch = watching.watch
 
     def skip(
         self,

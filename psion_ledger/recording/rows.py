@@ -120,7 +120,9 @@ def floats_of(values: Any, what: str) -> list[float]:
 
 
 def number_of(value: Any, what: str) -> float:
-    """One number: a float, or an array or tensor of one element. Raises UsageError."""
+    """One number: a float, or an array or tensor of one element, which leaves its graph. Raises UsageError."""
+    if callable(detach := getattr(value, "detach", None)):
+        value = detach()
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -65,6 +65,8 @@ class Session:
         if begun.checkpoint is None:
             self._known = {}
         self._others = {known.checkpoint_id: known for known in [*begun.others, *begun.known]}
+        # Those that are still being hashed, too.
+        self._named = {*self._known, *self._others}
         self._holders = dict(begun.holders)
         self._tokens: Tokens | None = None
 
@@ -100,10 +102,11 @@ class Session:
         self, folder: Path, roles: Mapping[str, events.FileRole], checkpoint_id: str, step: int, position: int
     ) -> None:
         """Record a checkpoint, behind training's back. Raises UsageError for one that readers could not open."""
-        if checkpoint_id in self._known or checkpoint_id in self._others:
+        if checkpoint_id in self._named:
             raise UsageError(f"checkpoint {checkpoint_id} is recorded already; give checkpoint_id= another name")
         found = saving.listed(folder, self.begun.artifacts, roles)
         began_ns = time.time_ns()
+        self._named.add(checkpoint_id)
 
         def record() -> None:
             try:
