@@ -1,8 +1,24 @@
 """Which positions a rank takes next: what the plan gives it, counted on from where the attempt began."""
 
+from typing import Any
+
+import msgspec
+
 from psion_ledger.contracts.sampling_plan import SamplingPlan
 from psion_ledger.contracts.steps import Cell, cells, end_of_step
 from psion_ledger.errors import UsageError
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a batch stands: what its event says of it. No first position where the plan gives none."""
+
+    micro_step: int
+    first_position: int | None
+    stride: int = 1
+
+    def fields(self) -> dict[str, Any]:
+        return msgspec.structs.asdict(self)
+
 
 # A checkpoint may be durable long after its step.
 CURSORS_KEPT = 100_000
@@ -17,8 +33,7 @@ class Dealing:
     def __init__(self, plan: SamplingPlan, rank: int, world: int, step: int, cursor: int) -> None:
         self._plan, self._rank, self._world = plan, rank, world
         self.step, self.cursor = step, cursor
-        self._micro_step, self._skipped, self._counted = 0, 0, 0
-        self.skips = 0  # Of this step, by this rank.
+        self._micro_step, self._skips, self._skipped, self._counted = 0, 0, 0, 0
         self._cursors = {step - 1: cursor}
         self._left = self._dealt(self._end())
 
@@ -55,10 +70,10 @@ class Dealing:
                 "skipped; call skip() with them first"
             )
 
-    def take(self, sequences: int) -> Cell:
+    def take(self, sequences: int) -> Taken:
         """The positions of this rank's next `sequences` sequences. Raises UsageError for another number than is due."""
         if not self.planned:
-            taken = Cell(rank=self._rank, micro_step=self._micro_step, first_position=0, stride=1, sequences=sequences)
+            taken = Taken(micro_step=self._micro_step, first_position=None)
             self._micro_step += 1
             self._counted += sequences
             return taken
@@ -76,11 +91,8 @@ class Dealing:
             )
         return self._taken(due, sequences)
 
-    def _taken(self, due: Cell, sequences: int) -> Cell:
-        taken = Cell(
-            rank=self._rank, micro_step=self._micro_step, first_position=due.first_position, stride=due.stride,
-            sequences=sequences,
-        )  # fmt: skip
+    def _taken(self, due: Cell, sequences: int) -> Taken:
+        taken = Taken(micro_step=self._micro_step, first_position=due.first_position, stride=due.stride)
         self._micro_step += 1
         rest = due.positions[sequences:]
         left = [] if not rest else [
@@ -89,21 +101,20 @@ class Dealing:
         self._left = left + self._left[1:]
         return taken
 
-    def skip(self, sequences: int) -> Cell:
+    def skip(self, sequences: int) -> Taken:
         """The positions of sequences that are left out before the step at hand: this rank's part of as many for each
         rank. Raises UsageError where a batch of the step was recorded already."""
         if self._micro_step:
             raise UsageError(f"step {self.step}: skip before its first batch, not after it")
+        self._skips += 1
         if not self.planned:
-            self.skips += 1
             self._counted += sequences
-            return Cell(rank=self._rank, micro_step=0, first_position=0, stride=1, sequences=sequences)
-        self.skips += 1
+            return Taken(micro_step=self._skips - 1, first_position=None)
         first = self.cursor + self._rank * sequences
         self.cursor += sequences * self._world
         self._skipped += sequences * self._world
         self._left = self._dealt(self._end())
-        return Cell(rank=self._rank, micro_step=0, first_position=first, stride=1, sequences=sequences)
+        return Taken(micro_step=self._skips - 1, first_position=first)
 
     def close_step(self) -> None:
         """Go on to the next step. Raises UsageError where the plan gives this rank more in this one."""
@@ -116,5 +127,5 @@ class Dealing:
         self._cursors[self.step] = self.cursor
         self._cursors.pop(self.step - CURSORS_KEPT, None)
         self.step += 1
-        self._micro_step, self._skipped, self._counted, self.skips = 0, 0, 0, 0
+        self._micro_step, self._skips, self._skipped, self._counted = 0, 0, 0, 0
         self._left = self._dealt(self._end())

@@ -92,18 +92,11 @@ class Recorder:
         """
         self._require_loaded()
         made = self._feed.identity.batch(f"step {self.next_step}", ids, tokens, target_tokens, lengths, families)
-        cell = self._feed.dealing.take(made.sequences)
+        taken = self._feed.dealing.take(made.sequences)
         self._evaluations.end()
         self._step_targets += made.target_tokens
         self._session.emit(
-            events.BatchReplayed(
-                pass_id=TRAIN_PASS,
-                step=self.next_step,
-                micro_step=cell.micro_step,
-                first_position=cell.first_position if self._feed.dealing.planned else None,
-                stride=cell.stride,
-                **made.fields(),
-            )
+            events.BatchReplayed(pass_id=TRAIN_PASS, step=self.next_step, **taken.fields(), **made.fields())
         )
 
     watch = watching.watch
@@ -122,17 +115,10 @@ class Recorder:
         part, all of one size: together they are neighbours in the order."""
         self._require_loaded()
         made = self._feed.identity.batch(f"step {self.next_step}", ids, tokens, target_tokens, lengths, families)
-        micro_step = self._feed.dealing.skips
-        cell = self._feed.dealing.skip(made.sequences)
+        taken = self._feed.dealing.skip(made.sequences)
         self._session.emit(
             events.BatchSkipped(
-                pass_id=TRAIN_PASS,
-                step=self.next_step,
-                micro_step=micro_step,
-                first_position=cell.first_position if self._feed.dealing.planned else None,
-                stride=cell.stride,
-                reason=reason,
-                **made.fields(),
+                pass_id=TRAIN_PASS, step=self.next_step, reason=reason, **taken.fields(), **made.fields()
             )
         )
 
