@@ -7,6 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from psion_ledger.auditing import Audit
 from psion_ledger.integrations.transformers import recorded
 
 VOCABULARY, TOKENS, TRAIN_ROWS, EVALUATION_ROWS = 512, 16, 52, 11
+
+
+def absent() -> list[str]:
+    """What these tests need and is not installed."""
+    return [name for name in ("torch", "transformers", "accelerate", "datasets") if find_spec(name) is None]
 
 
 def rows(count: int, first: int = 0, *, ragged: bool = False) -> list[list[int]]:

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,9 @@ from psion_ledger.errors import UsageError
 from tests.integrations import hugging_face as hf
 
 REPO = Path(__file__).resolve().parents[2]
-needed = ("torch", "transformers", "accelerate", "datasets")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        any(find_spec(name) is None for name in needed), reason=f"{', '.join(needed)}: the extra `peers`"
-    ),
+    pytest.mark.skipif(bool(hf.absent()), reason="transformers is not installed: the extra `peers`"),
 ]
 
 
@@ -177,6 +173,16 @@ def test_two_ranks_audit_clean_and_resume(tmp_path: Path) -> None:
     assert [count for _, count in rows] == [16, 16, 16, 8] * 2
     measured = hf.asked(tmp_path, "select distinct sequences, first_sequence_id, stride from split_loss_measured")
     assert measured == [(hf.EVALUATION_ROWS, hf.TRAIN_ROWS, 1)]
+
+
+def test_the_example_ends_with_an_audit(tmp_path: Path) -> None:
+    """Forty lines of a user's own, as they stand, end at `ordered`."""
+    example = REPO / "trainer" / "examples" / "huggingface.py"
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= 40
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    command = [sys.executable, "-m", "trainer.examples.huggingface"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "PASS ordered"
 
 
 # ---- Faults ----
