@@ -94,7 +94,8 @@ def length_of(feature: Any) -> int | None:
 
 def carried(rows: NDArray[np.int64], lengths: Sequence[int | None], batch: Any) -> Carried:
     """What a collated batch holds. Raises UsageError for one whose rows cannot be told apart."""
-    ids, mask = np.asarray(batch["input_ids"]), batch.get("attention_mask")
+    # A copy: a tensor's memory moves when a worker hands it over.
+    ids, mask = np.asarray(batch["input_ids"]).copy(), batch.get("attention_mask")
     known = np.array([-1 if length is None else length for length in lengths], np.int64)
     if ids.ndim == 2 and len(ids) == len(rows):
         kept = None if mask is None else np.asarray(mask)

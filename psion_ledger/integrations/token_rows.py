@@ -1,7 +1,9 @@
 """Data sets of rows with input_ids, described for a run: by the files that `save_to_disk` wrote, else by an index."""
 
 import json
+import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 from psion_ledger import data
 from psion_ledger.data.rows import token_sha256
 from psion_ledger.errors import UsageError
+from psion_ledger.integrations.carrying import Carrier, Numbered, taken
 
 TRAIN, EVALUATION, FAMILY = "train", "validation", "text"
-_PART_ROWS = 10_000
+_PART_ROWS, _BATCH_ROWS = 10_000, 64
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -55,6 +58,31 @@ def described(given: list[Named], folder: Path) -> data.Data:
             if [family.sequences for family in found.families] == [len(one.dataset) for one in given]:
                 return found
     return data.describe(data.index(_index(given, folder)))
+
+
+def count_all_but_first(given: list[tuple[Numbered, Carrier]]) -> bool:
+    """Whether collators give each row of the data sets a loss on every token but its first. Every row is collated."""
+    with _kept_generators():
+        for rows, collate in given:
+            for first in range(0, len(rows), _BATCH_ROWS):
+                held = taken(collate(rows.__getitems__(range(first, min(first + _BATCH_ROWS, len(rows))))))
+                if held is None or held.targets is None or (held.targets != held.lengths - 1).any():
+                    return False
+    return True
+
+
+@contextmanager
+def _kept_generators() -> Iterator[None]:
+    """A collator may draw random numbers, and training must not see that it was asked."""
+    import torch
+
+    drawn, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(drawn)
+        np.random.set_state(of_numpy)
 
 
 def saved_folder(dataset: Any) -> Path | None:

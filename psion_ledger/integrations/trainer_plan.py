@@ -46,7 +46,6 @@ def promises(trainer: Any, loader: Any) -> dict[str, Any]:
         "layout": "micro_major",
         "take": "contiguous",
         "horizon_steps": state.max_steps,
-        "targets": "given",
         "evaluation_sequences": {token_rows.EVALUATION: _EVERY_ROW} if evaluated else {},
         "evaluations": _evaluations(args, state, steps_a_pass) if evaluated else None,
         "checkpoints": _cadence(args.save_strategy, state.save_steps, steps_a_pass),

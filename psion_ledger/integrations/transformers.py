@@ -100,18 +100,28 @@ class RecordedTrainer(Base):
     def _begin(self) -> None:
         """After the model is loaded and before the first batch."""
         chosen, past = self._chosen, self._past
-        own = trainer_plan.promises(self, self._train_loader) | self._ledger
-        own |= {"rank": self.accelerator.process_index, "world": self.accelerator.num_processes}
-        own |= {"launch": chosen.launch, "resume_from": chosen.folder, "past": past}
+        own = trainer_plan.promises(self, self._train_loader)
         with TemporaryDirectory() as folder:
-            if "data" not in own:
-                new = self.accelerator.is_main_process and (past is None or past.contracts is None)
-                own["data"] = token_rows.described(self._data_sets, Path(folder)) if new else data.index(())
+            own |= self._described(past, Path(folder)) | self._ledger
+            own |= {"rank": self.accelerator.process_index, "world": self.accelerator.num_processes}
+            own |= {"launch": chosen.launch, "resume_from": chosen.folder, "past": past}
             self.recorder = self._stack.enter_context(recording.record(own.pop("ledger"), **own))
         if (checkpoint := self.recorder.checkpoint_to_load) is not None:
             self.recorder.loaded(checkpoint)
         self._saved = saved_folders.Saved(self.recorder, past)
         self._step = _Step()
+
+    def _described(self, past: recording.Past | None, folder: Path) -> dict[str, Any]:
+        """The data, and which tokens have a loss: by a rule where the data's files can be replayed, which asks for one.
+        What was promised already is not read again."""
+        if past is not None and past.contracts is not None:
+            return {"data": data.index(()), "targets": past.contracts.sampling_plan.targets}
+        if not self.accelerator.is_main_process or "data" in self._ledger:
+            return {"data": data.index(()), "targets": "given"}
+        found = token_rows.described(self._data_sets, folder)
+        loaders = [self._numbered(one.dataset, self.data_collator, one.family) for one in self._data_sets]
+        by_rule = found.token_data is not None and token_rows.count_all_but_first(loaders)
+        return {"data": found, "targets": "all_but_first" if by_rule else "given"}
 
     # ---- Loaders whose batches know their rows ----
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import ledger, peers, sealing
+from tests.benchmarks import integrations, ledger, peers, sealing
+from tests.integrations.hugging_face import absent
 
 
 def test_the_logs_benchmark_gives_every_row(tmp_path: Path) -> None:
@@ -73,3 +74,30 @@ def test_the_comparison_has_a_row_for_each_tool(tmp_path: Path) -> None:
         "| W&B offline, log | 80.0 | 80.0 to 80.0 | 40.0 | 20.0 | >= 30 |",
         "| MLflow, SQLite (its default), log_metrics | not installed |  |  |  |  |",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(absent()), reason="transformers is not installed: the extra `peers`")
+def test_the_integrations_benchmark_gives_every_row(tmp_path: Path) -> None:
+    """A step, the recorder's part of it, and two trainings beside each other."""
+    found = integrations.figures(tmp_path, integrations.Sizes(rounds=1, steps=3))
+    assert [(figure.unit, len(figure.rounds)) for figure in found] == [("ms", 1), ("%", 1), ("x", 1)]
+    assert all(number > 0 for figure in found for number in figure.rounds)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_recorders_benchmark_gives_every_row(tmp_path: Path) -> None:
+    """Each figure of as many rounds as were asked for; nothing is left behind."""
+    sizes = recorder.Sizes(rounds=2, steps=4, trained=2, checkpoint_bytes=1 << 20)
+    found = recorder.figures(tmp_path, sizes)
+    assert [figure.what for figure in found] == [
+        "a step recorded",
+        "a step with a recorder that does nothing",
+        "a smoke step",
+        "recording, of a smoke step",
+        "a step recorded beside hashing",
+        "the longest of them",
+    ]
+    assert {len(figure.rounds) for figure in found} == {2}
+    assert list(tmp_path.iterdir()) == []
