@@ -133,7 +133,8 @@ def test_the_examples_are_short_and_use_the_public_api() -> None:
     examples = sources("trainer/examples")
     longer = [path.name for path in examples if len(path.read_text(encoding="utf-8").splitlines()) > 40]
     own = {name for path in examples for name in imports(path) if exists(name)}
-    inner = {name for name in own if name not in ("psion_ledger", "psion_ledger.data", "psion_ledger.orders")}
+    public = {"psion_ledger", *(f"psion_ledger.{name}" for name in psion_ledger.__all__)}
+    inner = {name for name in own - public if not name.startswith("psion_ledger.integrations.")}
     assert (longer, inner) == ([], set())
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import integrations, ledger, peers, sealing
+from tests.benchmarks import integrations, ledger, peers, recorder, sealing
 from tests.integrations.hugging_face import absent
 
 
