@@ -196,6 +196,7 @@ def test_a_second_process_that_completes_at_the_same_time_is_refused(run: Path) 
         assert before == sorted(path.name for path in (run / "journal").iterdir())
 
 
+@pytest.mark.slow
 def test_of_processes_that_begin_at_once_one_wins(trained: Path) -> None:
     """Six of them: one opens the first completion stream, and the others are told that it is busy."""
     body = f"""{COMPLETES}
@@ -286,6 +287,7 @@ def test_a_completion_that_was_killed_is_gone_on_with(run: Path) -> None:
         assert found.fetchall() == [(COMPLETION,), (FOLLOWING,), (FOLLOWING,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dies",
     [
@@ -313,6 +315,7 @@ def test_a_completion_that_was_killed_anywhere_is_gone_on_with(run: Path, dies: 
     assert judged(run).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_a_torn_completion_is_cut_pinned_and_gone_on_with(run: Path) -> None:
     """The kill cut its receipt in two."""
     with completing(run):
@@ -383,6 +386,7 @@ def test_a_verification_that_was_taken_away_after_it_was_pinned_is_found(tmp_pat
     assert violations(run, "streams_have_ends") == [("v.second", gone.last_seq, "v.second", expected, "no such stream")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [RANK0, "v.first", COMPLETION])
 def test_a_stream_of_another_claim_is_found(tmp_path: Path, stream: str) -> None:
     """Its first event has the digest of the claim of another run's attempt, or of none."""

@@ -146,6 +146,7 @@ def test_no_command_answers_from_a_damaged_record(
     assert answers(damaged(tmp_path, originals, kind, damage)) == []
 
 
+@pytest.mark.slow
 def test_every_command_answers_from_a_whole_record(tmp_path: Path, originals: tuple[Path, Path]) -> None:
     """The untouched twin, so that the refusals above mean something; the notes of proofs are no heads."""
     folder = tmp_path / "whole"

@@ -422,6 +422,7 @@ def test_a_stage_does_not_complete_on_a_basis_that_is_not_there(tmp_path: Path) 
     assert refused.code == "ReceiptDoesNotVerify"
 
 
+@pytest.mark.slow
 def test_one_receipt_that_does_not_verify_holds_up_the_other(tmp_path: Path) -> None:
     """Completion rests on all that were recorded."""
     document = json.dumps(good_receipt(CONTRACTS) | {"summary": "another"}, indent=2) + "\n"
@@ -452,6 +453,7 @@ def test_a_stage_completes_once_in_a_ledger(tmp_path: Path) -> None:
     assert len(completions(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_stage_events_are_read_in_their_order(tmp_path: Path) -> None:
     """Completion behind training, by seq; those of verification streams are nobody's stage."""
     stray = inserted(good_run(CONTRACTS), started(stage_id="stray"), after=events.VerificationStarted)

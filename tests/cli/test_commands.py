@@ -22,6 +22,7 @@ def test_audit_of_a_replayed_run_passes_and_says_by_whom() -> None:
     assert "PASS   level replayed (here), " in done.stdout
 
 
+@pytest.mark.slow
 def test_audit_without_artifacts_is_ordered_and_says_what_is_not_at_hand(tmp_path: Path) -> None:
     """Somebody gets the ledger alone, read-only, on another path."""
     copy = tmp_path / "elsewhere"
@@ -187,6 +188,7 @@ def test_verify_names_every_field_that_differs(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_replay_is_exact_and_records_only_when_asked(tmp_path: Path) -> None:
     """Order and content are derived again; with --record the ledger grows by a stream that audits clean."""
     ledger = tmp_path / "ledger"

@@ -118,6 +118,7 @@ def test_fsck_names_the_fault(ledger: Path) -> None:
     assert list(finding.values())[:5] == ["file_changed", file.path, RANK0, 0, 103]
 
 
+@pytest.mark.slow
 def test_a_kept_head_anchors_the_record(ledger: Path, keys: tuple[Path, Path]) -> None:
     """To the entry that it was signed at; what came later is said to be not anchored."""
     note = signed(ledger, keys, "kept.note")

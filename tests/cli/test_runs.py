@@ -180,6 +180,7 @@ def test_the_last_verdict_stands_beside_its_run(ledger: Path) -> None:
     assert 0 <= time.time_ns() - line.verdict.at_ns < 600e9
 
 
+@pytest.mark.slow
 def test_a_verdict_about_less_says_of_how_much(ledger: Path) -> None:
     """The run went on since it was audited."""
     assert psion("audit", FIXTURE, "--ledger", ledger).returncode == 0
@@ -191,6 +192,7 @@ def test_a_verdict_about_less_says_of_how_much(ledger: Path) -> None:
     assert "PASS ordered, of 4 of 5 entries, " in done.stdout
 
 
+@pytest.mark.slow
 def test_another_run_of_the_name_has_no_verdict(ledger: Path) -> None:
     """Verdicts belong to a run, not to its name."""
     assert psion("audit", FIXTURE, "--ledger", ledger).returncode == 0

@@ -41,7 +41,7 @@ def card(number: int) -> events.Device:
 
 
 @pytest.fixture(scope="module")
-def derive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PretrainStageReceipt]:
+def derived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PretrainStageReceipt]:
     """The receipts of the fixture and of three more runs: on a cpu, on one card, on two."""
     contracts = real_contracts()
     with open_run(FIXTURE_LEDGER, FIXTURE) as run:

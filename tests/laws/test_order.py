@@ -89,6 +89,7 @@ def test_a_batch_that_nobody_promised_is_found(tmp_path: Path, contracts: Contra
     assert [(row[0], row[3]) for row in found] == [(f"position {n}", "no sequence") for n in range(40, 44)]
 
 
+@pytest.mark.slow
 def test_a_run_that_never_looked_at_its_data_is_found(tmp_path: Path, contracts: Contracts) -> None:
     """Every batch repeats the first one: each position of another batch is named, and a pass that copied them is no
     replay."""
@@ -146,6 +147,7 @@ def test_a_step_in_flight_is_not_compared(tmp_path: Path, contracts: Contracts) 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["order/version", pytest.param("order/name", marks=pytest.mark.slow)])
 def test_an_order_that_is_not_known_is_not_assumed_to_be_ours(tmp_path: Path, contracts: Contracts, role: str) -> None:
     """The law is skipped, the level stays below, whoever asks for it gets no PASS, and no replay counts as exact."""

@@ -145,6 +145,7 @@ def verified_before_resume(contracts: Contracts) -> Script:
     return script[:at] + verification(contracts, "early", end_step=4) + [(RANK0, seal)] + script[at:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["verification_agrees_with_training", "verifications_count_themselves"])
 @pytest.mark.parametrize("until", ["attempt_started", "the end"])
 def test_a_pass_over_superseded_steps_is_no_violation(

@@ -91,12 +91,14 @@ def test_a_run_that_goes_on_from_another_runs_promotion_passes(ledger: Path) -> 
     assert reference == base.run.reference
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_foreign_weights_passes(tmp_path: Path) -> None:
     """Lineage ends there: nobody else's ledger is asked, and the receipt has no base."""
     found, reference = judged(tmp_path, going_on(foreign()))
     assert (violated(found), found.verdict, reference) == ([], "PASS", None)
 
 
+@pytest.mark.slow
 def test_a_base_whose_run_is_not_at_hand_is_not_proven(ledger: Path, tmp_path: Path) -> None:
     """The ledger of the other run was not copied along: the audit says so, and finds nothing wrong."""
     base = base_of(ledger)
@@ -105,6 +107,7 @@ def test_a_base_whose_run_is_not_at_hand_is_not_proven(ledger: Path, tmp_path: P
     assert "base_run" in [point.code for point in found.not_proven]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["reference", pytest.param("receipt_sha256", marks=pytest.mark.slow)])
 def test_a_base_that_the_other_run_did_not_promote_is_found(ledger: Path, which: str) -> None:
     """The contract names a receipt that is not there, or another checkpoint than it promotes."""
@@ -118,6 +121,7 @@ def test_a_base_that_the_other_run_did_not_promote_is_found(ledger: Path, which:
     assert ("base_was_promoted_by_its_run", "reference") in violated(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -151,6 +155,7 @@ def test_a_base_named_like_an_own_checkpoint_hides_none(tmp_path: Path) -> None:
 NO_WEIGHTS = [{"path": "a", "bytes": 1, "sha256": "ef" * 32, "role": "other"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"files": None}, {"object_sha256": "cd" * 32}, {"files": NO_WEIGHTS}],

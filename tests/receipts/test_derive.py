@@ -32,6 +32,7 @@ def test_the_receipt_of_the_good_run_in_full(tmp_path: Path) -> None:
     assert json.dumps(expected, indent=2, ensure_ascii=False) + "\n" == text
 
 
+@pytest.mark.slow
 def test_a_receipt_is_derived_the_same_twice(tmp_path: Path) -> None:
     """From one connection and from two."""
     write_ledger(tmp_path, good_run(CONTRACTS))
@@ -108,6 +109,7 @@ def test_a_receipt_without_an_exact_replay_is_not_recorded(tmp_path: Path) -> No
         write_ledger(tmp_path, script)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [(events.VerificationStarted, {"sample_bps": 5000}), (events.VerificationStarted, {"method": "order"})],
@@ -120,6 +122,7 @@ def test_a_pass_over_less_counts_as_neither(
     assert (replay.successful_replays, replay.exact_replay_observed) == (1, True)
 
 
+@pytest.mark.slow
 def test_an_aborted_pass_counts_as_neither(tmp_path: Path) -> None:
     """The verifier was killed before its last two batches and its completion."""
     script = without(good_run(CONTRACTS), events.VerificationCompleted, 1)

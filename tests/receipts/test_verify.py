@@ -146,7 +146,7 @@ def resealed(text: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def derive(run: Run) -> PretrainStageReceipt:
+def derived(run: Run) -> PretrainStageReceipt:
     return derive_receipt(run)
 
 

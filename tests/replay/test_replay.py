@@ -276,6 +276,7 @@ def verification_rows(ledger: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_recorded_replay_is_a_stream_that_audits_clean(tmp_path: Path, corpus: Path, sealed: bool) -> None:
     """Behind a finished run: nothing that was there changes, the pass is exact, and every law holds."""

@@ -177,6 +177,7 @@ def test_a_plain_path_is_read_when_it_has_its_digest(tmp_path: Path) -> None:
         files.read_recorded(tmp_path, "checkpoints/weights", 7, sha256(b"another"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_s_id_is_no_path(trained: Trained, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The promotion reads the files that were recorded, and nothing where the id, which came from the ledger, leads."""
 

@@ -63,6 +63,7 @@ def test_stopped_and_resumed_equals_uninterrupted(runs: Runs, stop_step: int) ->
     assert rows(runs, "parts", steps) == rows(runs, "whole", steps)
 
 
+@pytest.mark.slow
 def test_lost_steps_are_trained_again_alike(runs: Runs) -> None:
     """A crash after step 3 goes back to the checkpoint of step 2; step 3 repeats the lost one bit for bit."""
     expected = uninterrupted(runs, "whole")
