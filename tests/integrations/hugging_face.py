@@ -4,7 +4,9 @@ python -m tests.integrations.hugging_face '{"more": {...}, "fault": "...", "resu
 """
 
 import json
+import os
 import random
+import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -85,6 +87,18 @@ def stopping(step: int) -> Any:
     return Stops()
 
 
+def dying(step: int) -> Any:
+    """A callback that kills the process after a step."""
+    from transformers import TrainerCallback
+
+    class Dies(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return Dies()
+
+
 def trainer(
     folder: Path,
     *,
@@ -151,8 +165,9 @@ def _main() -> None:
         Path(told["folder"]), fault=anothers_rows if told.get("fault") else lambda cls: cls,
         evaluation=dataset(rows(EVALUATION_ROWS, 1000, ragged=True)), ragged=True, **told.get("more", {}),
     )  # fmt: skip
-    if told.get("stop"):
-        made.add_callback(stopping(told["stop"]))
+    for name, callback in (("stop", stopping), ("die", dying)):
+        if name in told:
+            made.add_callback(callback(told[name]))
     made.train(resume_from_checkpoint=told.get("resume"))
 
 

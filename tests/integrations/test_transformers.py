@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,43 @@ def test_a_resume_in_the_middle_equals_an_uninterrupted_run(tmp_path: Path) -> N
     assert hf.audited(tmp_path / "a").verdict == "PASS"
     starts = hf.asked(tmp_path / "a", "select attempt, cut_step from attempt_started order by 1")
     assert starts == [(1, 0), (2, 5)]
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    """SIGKILL between two steps, in the middle of a group of checkpoints: nothing that was recorded is lost."""
+    told = json.dumps({"folder": str(tmp_path), "die": 8})
+    command = [sys.executable, "-m", "tests.integrations.hugging_face", told]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-4000:]
+    hf.trainer(tmp_path, ragged=True, evaluation=evaluation_rows()).train(resume_from_checkpoint=True)
+    assert hf.violated(tmp_path) == {}
+    steps = hf.asked(tmp_path, "select attempt, max(step) from step_completed group by 1 order by 1")
+    assert steps == [(1, 8), (2, 14)]
+
+
+@pytest.mark.parametrize("kind", ["padded", "flattened"])
+def test_the_librarys_own_collators_are_understood(tmp_path: Path, kind: str) -> None:
+    """Rows that a tokenizer fills up, and rows one after another without padding, in training and in evaluations."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import DataCollatorForLanguageModeling, DataCollatorWithFlattening, PreTrainedTokenizerFast
+
+    words = Tokenizer(WordLevel({str(token): token for token in range(hf.VOCABULARY)}, unk_token="0"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="0")
+    collators = {
+        "padded": DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        "flattened": DataCollatorWithFlattening(),
+    }
+    hf.trainer(
+        tmp_path,
+        ragged=True,
+        collator=collators[kind],
+        evaluation=evaluation_rows(),
+        eval_strategy="epoch",
+        num_train_epochs=1,
+    ).train()
+    assert hf.violated(tmp_path) == {}
+    assert hf.audited(tmp_path).verdict == "PASS"
 
 
 def test_a_saved_data_set_is_replayed_from_its_files(tmp_path: Path) -> None:
