@@ -1,0 +1,1 @@
+"""Hooks of other libraries, each of which is imported when its hook is used."""
