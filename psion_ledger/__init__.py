@@ -3,7 +3,7 @@
     record   errors  escape  inputs  digest  events  contracts/  log/  data/  orders/  heads/  completion  limits  once
     derive   reading  catalog  inventory  relations  sandbox  ledger  answering  ordered  receipts/  by SQL
     audit    program  replay/  witness  fsck/  evidence  findings  account  auditing  whether it holds, as findings
-    keep     recording/                    the public recorder: what a training loop calls
+    keep     recording/  integrations/     the public recorder: what a training loop calls; hooks of other libraries
     show     settings  duckdb_file  listing  report/  cli/  pages      for people and machines
 
 A later row never serves an earlier one. The SQL is in `queries/`, one SELECT a file.

@@ -105,15 +105,29 @@ def test_no_two_modules_import_each_other(package: str) -> None:
 
 
 def test_the_auditor_imports_neither_torch_nor_the_trainer() -> None:
-    """An auditor installs none of them."""
+    """An auditor installs none of them. An integration imports its library in the function that uses it."""
     forbidden = ("torch", "trainer", "tokenizers", "safetensors")
     found = [
         f"{module_name(path)} imports {imported}"
         for path in sources("psion_ledger")
         for imported in imports(path)
-        if imported.split(".")[0] in forbidden
+        if imported.split(".")[0] in forbidden and path.parent.name != "integrations"
     ]
     assert found == []
+    early = [
+        f"{module_name(path)}:{node.lineno}"
+        for path in sources("psion_ledger/integrations")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_ours(node)
+    ]
+    assert early == []
+
+
+def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
+    """An import of this package or of Python's library."""
+    names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    known = {"psion_ledger", *sys.stdlib_module_names}
+    return all(name.split(".")[0] in known for name in names)
 
 
 def test_one_file_of_the_trainer_knows_the_ledger() -> None:

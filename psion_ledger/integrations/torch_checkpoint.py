@@ -30,9 +30,9 @@ def save(
     folder: below the artifacts. roles, checkpoint_id: as in `Recorder.checkpoint`; `.distcp` files are weights.
     options: those of `torch.distributed.checkpoint.save`.
     """
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict_saver import save as torch_save
 
-    dcp.save(state_dict, checkpoint_id=folder, **options)
+    torch_save(state_dict, checkpoint_id=folder, **options)
     run.checkpoint(Path(folder), roles=roles, checkpoint_id=checkpoint_id)
 
 
@@ -48,9 +48,9 @@ def async_save(
     """Begin to save a state dict, and record it when it is saved, by thread or by process; what failed is said, and not
     recorded. Leaving the recorder's block waits for it. Returns the future of torch's `async_save`, whose options are
     `options`; one with a stager of its own has two, of which this is the upload's."""
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict_saver import async_save as torch_async_save
 
-    begun: Any = dcp.async_save(state_dict, checkpoint_id=folder, **options)
+    begun: Any = torch_async_save(state_dict, checkpoint_id=folder, **options)
     saved: Future[Any] = getattr(begun, "upload_completion", begun)
     run.checkpoint(Path(folder), roles=roles, checkpoint_id=checkpoint_id, after=saved.result)
     return saved
