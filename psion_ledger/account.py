@@ -57,8 +57,16 @@ class Commands:
     def replay(self) -> str:
         return self._run.command(f"psion-ledger replay {self._run.run_id} --record{self._artifacts}")
 
-    def resume(self) -> str:
-        return self._run.command(f"python -m trainer --resume {self._run.run_id}{self._artifacts}")
+    def resume(self) -> str | None:
+        """How to go on: as the run itself says; of one that says nothing, what finishes it once it is trained."""
+        said = self._run.first("select resume_command from run_started order by stream, seq limit 1")
+        if said is not None and said[0]:
+            return f"{said[0]}  # as the run says"
+        self._run.relate(["progress"])
+        trained = self._run.first("select due_step >= horizon_steps from progress")
+        if trained is None or not trained[0]:
+            return None
+        return self._run.command(f"psion-ledger finish {self._run.run_id}{self._artifacts}")
 
     def plain(self, name: str) -> str:
         return self._run.command(f"psion-ledger {name} {self._run.run_id}")

@@ -227,7 +227,7 @@ def open_run(
     if run_id is None:
         runs = claim.run_ids(folder)
         if not runs:
-            raise NoSuchRun(f"no run in {folder}: `python -m trainer` makes one, or name the folder with --ledger")
+            raise NoSuchRun(f"no run in {folder}: psion_ledger.record begins one; or name the folder with --ledger")
         run_id = runs[0]
     found = claim.find_run(folder, run_id)
     return Run(read(found, as_of), despite_damage=despite_damage)

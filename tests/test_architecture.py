@@ -113,6 +113,20 @@ def test_the_auditor_imports_neither_torch_nor_the_trainer() -> None:
         if imported.split(".")[0] in ("trainer", *(libraries if "integrations" not in path.parts else ()))
     ]
     assert found == []
+    early = [
+        f"{module_name(path)}:{node.lineno}"
+        for path in sources("psion_ledger/integrations")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_ours(node)
+    ]
+    assert early == []
+
+
+def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
+    """An import of this package, of what it depends on, or of Python's library."""
+    names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    known = {"psion_ledger", "msgspec", "numpy", *sys.stdlib_module_names}
+    return all(name.split(".")[0] in known for name in names)
 
 
 def test_the_trainer_uses_the_public_api_only() -> None:

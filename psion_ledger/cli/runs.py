@@ -52,7 +52,7 @@ def runs(
     from psion_ledger.report import runs as showing
 
     if not os.path.lexists(ledger):
-        raise NoSuchRun(f"no ledger {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
+        raise NoSuchRun(f"no ledger {ledger}: psion_ledger.record begins one; or name the folder with --ledger")
     with phase("reading the runs"):
         lines = listing.lines(ledger, despite_damage=despite_damage, fresh=fresh)
     if format == "json":
@@ -60,7 +60,7 @@ def runs(
     elif lines:
         _print_table(showing.NAMES, showing.rows(lines))
     else:
-        say(f"no runs in {ledger}: `python -m trainer` makes one, or name the folder with --ledger")
+        say(f"no runs in {ledger}: psion_ledger.record begins one; or name the folder with --ledger")
     return 3 if any(line.entries is None for line in lines) else 0
 
 

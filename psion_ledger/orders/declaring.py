@@ -64,8 +64,10 @@ def derived(
 
 
 def file(path: str | Path, *, format: Format | None = None, may_repeat: MayRepeat = "nothing") -> OrderFile:  # noqa: A002
-    """An order that was written before training: the row of the train data at each position, from 0 on. `format`: what
-    the file's name says, without; OLMo writes raw u4 under the name `global_indices.npy`. Raises UsageError."""
+    """An order that was written before training: the row of the train data at each position, from 0 on.
+
+    `format`: without it, what the file's name says; OLMo writes raw u4 as `global_indices.npy`. Raises UsageError.
+    """
     own = Path(path)
     return OrderFile(path=own, may_repeat=may_repeat, format=format or format_of(own))
 

@@ -88,8 +88,7 @@ def _require(run: Run, row: Row) -> None:
     lacking = [what for what, value in missing.items() if not value]
     if lacking:
         raise CannotDecide(
-            f"run {run.run_id}: no receipt yet, the record lacks {', '.join(lacking)}: "
-            f"`{run.command(f'python -m trainer --resume {run.run_id}')}` goes on"
+            f"run {run.run_id}: no receipt yet, the record lacks {', '.join(lacking)}; go on with the run"
         )
     for part in row["source_family_reports"]:
         shares = (part["token_share_bps"], part["sequence_share_bps"])

@@ -105,7 +105,8 @@ def _has_begun(run: Path, stream: str) -> bool:
             return True
         if any(isinstance(found.event, events.AttemptStarted) for found, _ in frame.Scan(data, path)):
             return True
-    return False
+    # All of it may be sealed by now: rank 0 has ended, and this is a rank that came late, or a second start.
+    return any((run / "segments" / "attempt_started").glob(f"{stream}-*"))
 
 
 def _awaited(look: Callable[[], Found | None], missing: str) -> Found:

@@ -4,7 +4,7 @@ A call that makes no sense raises UsageError before anything is written; what is
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -211,19 +211,20 @@ class Recorder:
         roles: Mapping[str, events.FileRole] | None = None,
         checkpoint_id: str | None = None,
         step: int | None = None,
+        after: Callable[[], object] | None = None,
     ) -> None:
         """Record a checkpoint that was saved; rank 0's alone is recorded. Returns at once: its files are synced and
         hashed by a thread, and then recorded.
 
         folder: below the artifacts. roles: of its files, by name or pattern. step: that it was saved after, where that
-        is not the last one.
+        is not the last one. after: what returns once it is saved, where it is still being saved: a future's `result`.
         """
         if self.rank > 0:
             return
         self._require_loaded()
         at = self.last_step if step is None else step
         name = checkpoint_id or f"a{self.attempt:04}-s{at:06}"
-        self._session.save(Path(folder), roles or {}, name, at, self._feed.dealing.cursor_after(at))
+        self._session.save(Path(folder), roles or {}, name, at, self._feed.dealing.cursor_after(at), after)
 
     def wait(self) -> None:
         """Return when every checkpoint so far is hashed and recorded: its folder may be deleted then."""

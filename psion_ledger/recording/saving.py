@@ -56,17 +56,31 @@ def role_of(name: str, roles: Mapping[str, events.FileRole]) -> events.FileRole:
     return "other"
 
 
+def inside(folder: Path, artifacts: Path) -> str:
+    """The path of a folder below the artifacts. Raises UsageError for one that is not."""
+    try:
+        return folder.absolute().relative_to(artifacts.absolute()).as_posix()
+    except ValueError:
+        raise UsageError(
+            f"checkpoint {folder}: it is not below {artifacts}, where readers look; save it there, or give artifacts="
+        ) from None
+
+
+def failed(after: Callable[[], object]) -> BaseException | None:
+    """What a save that goes on elsewhere has failed with, once it has ended."""
+    try:
+        after()
+    except BaseException as error:  # torch's own is no Exception.
+        return error
+    return None
+
+
 def listed(
     folder: Path, artifacts: Path, roles: Mapping[str, events.FileRole]
 ) -> list[tuple[Path, str, events.FileRole]]:
     """The files of a checkpoint: where each is, its path below the artifacts, its role. Raises UsageError for a folder
     outside them, without weights, or with what is no plain file."""
-    try:
-        inside = folder.absolute().relative_to(artifacts.absolute()).as_posix()
-    except ValueError:
-        raise UsageError(
-            f"checkpoint {folder}: it is not below {artifacts}, where readers look; save it there, or give artifacts="
-        ) from None
+    below = inside(folder, artifacts)
     if not folder.is_dir():
         raise UsageError(f"checkpoint {folder}: no such folder; record it after it was saved")
     found = []
@@ -74,7 +88,7 @@ def listed(
         if path.is_symlink() or not path.is_file():
             raise UsageError(f"checkpoint {folder}: {path.name} is a link or no plain file; readers open neither")
         name = path.relative_to(folder).as_posix()
-        found.append((path, f"{inside}/{name}", role_of(name, roles)))
+        found.append((path, f"{below}/{name}", role_of(name, roles)))
     if not any(role == "weights" for _, _, role in found):
         names = ", ".join(path.name for path, _, _ in found[:8]) or "nothing"
         raise UsageError(f"checkpoint {folder}: it has {names}, and no file of weights; say which with roles=")

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -99,18 +99,24 @@ class Session:
     # ---- Checkpoints ----
 
     def save(
-        self, folder: Path, roles: Mapping[str, events.FileRole], checkpoint_id: str, step: int, position: int
-    ) -> None:
-        """Record a checkpoint, behind training's back. Raises UsageError for one that readers could not open."""
+        self, folder: Path, roles: Mapping[str, events.FileRole], checkpoint_id: str, step: int, position: int,
+        after: Callable[[], object] | None = None,
+    ) -> None:  # fmt: skip
+        """Record a checkpoint behind training's back, once `after` has returned. Raises UsageError for one that readers
+        could not open; where that is seen later, the next call raises it."""
         if checkpoint_id in self._named:
             raise UsageError(f"checkpoint {checkpoint_id} is recorded already; give checkpoint_id= another name")
-        found = saving.listed(folder, self.begun.artifacts, roles)
+        saving.inside(folder, self.begun.artifacts)
+        known = saving.listed(folder, self.begun.artifacts, roles) if after is None else None
         began_ns = time.time_ns()
         self._named.add(checkpoint_id)
 
         def record() -> None:
+            if after is not None and (failed := saving.failed(after)) is not None:
+                say(f"checkpoint {folder} was not saved, and is not recorded: {failed}")
+                return
             try:
-                files = saving.hashed(found)
+                files = saving.hashed(known or saving.listed(folder, self.begun.artifacts, roles))
             except FileNotFoundError as error:
                 say(f"checkpoint {folder} was deleted before it was hashed, and is not recorded ({error.filename})")
                 return

@@ -73,8 +73,8 @@ def _checklist(row: Row, found: Audit, commands: Commands) -> list[Item]:
     pairs, promised = row["split_family_rows"], row["split_family_rows_promised"]
     promoted = row["promoted_checkpoint_id"]
 
-    def item(what: str, done: bool, count: str, closes: str) -> Item:
-        return Item(what=what, done=done, count=count, closes="" if done else closes)
+    def item(what: str, done: bool, count: str, closes: str | None) -> Item:
+        return Item(what=what, done=done, count=count, closes="" if done or closes is None else closes)
 
     needed = row["contracts_required"]
     items = [item("contracts declared", row["contracts"] == needed, f"{row['contracts']}/{needed}", resume)]
