@@ -11,6 +11,8 @@ from psion_ledger import catalog, pages
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+PLAIN = (ROOT / "trainer" / "examples" / "plain.py").read_text(encoding="utf-8")
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
@@ -35,28 +37,38 @@ def test_every_law_holds_a_promise_and_every_promise_names_laws() -> None:
 def test_the_readme_s_commands_work(tmp_path: Path) -> None:
     """Every psion-ledger, openssl, DuckDB and Python example of the README is run, in order, as written."""
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    shutil.copytree(ROOT / "trainer" / "examples", tmp_path / "trainer" / "examples")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     for name, words in (("psion-ledger", "-m psion_ledger"), ("python", "")):
         script = tmp_path / ".venv" / "bin" / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
     lines = [
-        line for block in blocks("sh") for line in block.splitlines() if re.match(r"\.venv/bin/|openssl |mkdir ", line)
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if re.match(r"\.venv/bin/|openssl |mkdir |\(cd ", line)
     ]
-    assert len(lines) == 22
+    assert len(lines) == 25
     before = _contents(tmp_path / "fixtures")
     for line in lines:
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        writes = any(word in line for word in (" -o", "-out ", "mkdir", ".tofile("))
+        writes = any(word in line for word in (" -o", "-out ", "mkdir", ".tofile(", "(cd "))
         assert (done.returncode, bool(done.stdout) or writes) == (0, True), (
             line,
             done.stderr,
         )
-    for source in blocks("python"):
+    for source in (source for source in blocks("python") if source != PLAIN):
         done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
     # They work on a copy: nothing that is tracked changes.
     assert _contents(tmp_path / "fixtures") == before
+
+
+def test_the_readme_shows_a_loop_that_is_run_as_it_stands() -> None:
+    """The plain example, to the letter, before a run of one's own is audited."""
+    assert PLAIN in blocks("python")
+    assert README.index(PLAIN) < README.index("psion-ledger audit plain") < README.index("psion-ledger audit fixture")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
