@@ -135,9 +135,9 @@ import re
 from pathlib import Path
 import torch
 from tests.trainer.test_refusals import BATCH, SETTINGS
-from trainer import emit
+from trainer import binding
 from trainer.model import CompactDecoder, initialise, token_losses
-size = emit.model_size(SETTINGS, SETTINGS.vocab)
+size = binding.model_size(SETTINGS, SETTINGS.vocab)
 block = {"attention": {"head_count": 4}, "feed_forward": {"intermediate_size": 512}}
 model = CompactDecoder({"hidden_size": size.hidden_size, "layer_count": size.layer_count, "vocab_size": size.vocab,
                         "max_context": SETTINGS.context, "block": block})
