@@ -1,6 +1,7 @@
 """Data sets of rows with input_ids, described for a run: by the files that `save_to_disk` wrote, else by an index."""
 
 import json
+import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,12 @@ def described(given: list[Named], folder: Path) -> data.Data:
             if [family.sequences for family in found.families] == [len(one.dataset) for one in given]:
                 return found
     return data.describe(data.index(_index(given, folder)))
+
+
+def folder_of(given: list[Named]) -> Path | None:
+    """The folder below which the files of all data sets lie; null where one of them is not saved as it is."""
+    saved = [path for one in given if (path := saved_folder(one.dataset)) is not None]
+    return Path(os.path.commonpath(saved)) if len(saved) == len(given) else None
 
 
 def count_all_but_first(given: list[tuple[Numbered, Carrier]]) -> bool:

@@ -115,7 +115,8 @@ class RecordedTrainer(Base):
         """The data, and which tokens have a loss: by a rule where the data's files can be replayed, which asks for one.
         What was promised already is not read again."""
         if past is not None and past.contracts is not None:
-            return {"data": data.index(()), "targets": past.contracts.sampling_plan.targets}
+            at_hand = None if past.contracts.token_data is None else token_rows.folder_of(self._data_sets)
+            return {"data": data.index(()), "targets": past.contracts.sampling_plan.targets, "corpus": at_hand}
         if not self.accelerator.is_main_process or "data" in self._ledger:
             return {"data": data.index(()), "targets": "given"}
         found = token_rows.described(self._data_sets, folder)

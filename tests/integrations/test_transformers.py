@@ -131,16 +131,19 @@ def test_the_librarys_own_collators_are_understood(tmp_path: Path, kind: str) ->
 
 
 def test_a_saved_data_set_is_replayed_from_its_files(tmp_path: Path) -> None:
-    """What `save_to_disk` wrote is described as it lies there, and the run's end replays it."""
+    """What `save_to_disk` wrote is described as it lies there, and the run's end replays it, after a resume too."""
     from datasets import load_from_disk
 
     for name, ids in (("train", hf.rows(hf.TRAIN_ROWS)), ("held", hf.rows(5, 1000))):
         hf.dataset(ids).save_to_disk(tmp_path / "data" / name)
-    made = hf.trainer(
-        tmp_path, train=load_from_disk(tmp_path / "data/train"), evaluation=load_from_disk(tmp_path / "data/held"),
-        eval_strategy="epoch",
-    )  # fmt: skip
-    made.train()
+    more: dict[str, Any] = {
+        "train": load_from_disk(tmp_path / "data/train"), "evaluation": load_from_disk(tmp_path / "data/held"),
+        "eval_strategy": "epoch",
+    }  # fmt: skip
+    first = hf.trainer(tmp_path, **more)
+    first.add_callback(hf.stopping(8))
+    first.train()
+    hf.trainer(tmp_path, **more).train(resume_from_checkpoint=True)
     assert hf.asked(tmp_path, "select exact from verification_passes") == [(True,)]
     assert json.loads(hf.asked(tmp_path, "select document from sampling_plan")[0][0])["targets"] == "all_but_first"
     found = hf.audited(tmp_path, "replayed", corpus=tmp_path / "data")
