@@ -1,12 +1,8 @@
 """The processes, threads and devices of a run, and what is worth recording of them."""
 
 import os
-import platform
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +12,6 @@ from torch import Tensor, nn
 from trainer.sizes import machine_bytes
 
 DEFAULT_THREADS = 2
-_RECORDED_PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
 
 
 @dataclass(frozen=True)
@@ -95,86 +90,3 @@ def memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return machine_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def versions() -> list[tuple[str, str]]:
-    """(name, version) of Python and of what the bits of a run depend on, sorted."""
-    return sorted([("python", platform.python_version()), *((name, version(name)) for name in _RECORDED_PACKAGES)])
-
-
-def isa() -> str:
-    """The widest vector extension in use, such as AVX512."""
-    return torch.backends.cpu.get_cpu_capability()
-
-
-def devices(world: World) -> list[dict[str, Any]]:
-    """The inventory: each rank's own device, every device once."""
-    return list({device["stable_device_id"]: device for device in world.gathered(_device(world.device))}.values())
-
-
-def _device(device: torch.device) -> dict[str, Any]:
-    if device.type == "cpu":
-        page = os.sysconf("SC_PAGE_SIZE")
-        free = os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in os.sysconf_names else None
-        return {
-            "stable_device_id": f"cpu:{platform.node() or 'host'}",
-            "backend": "cpu",
-            "name": _cpu_name(),
-            "total_memory_bytes": os.sysconf("SC_PHYS_PAGES") * page,
-            "free_memory_bytes": None if free is None else free * page,
-            "topology_key": None,
-        }
-    properties: Any = torch.cuda.get_device_properties(device)
-    free_bytes, total_bytes = torch.cuda.mem_get_info(device)
-    bus = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
-    return {
-        "stable_device_id": f"cuda:{properties.uuid}",
-        "backend": "cuda",
-        "name": properties.name,
-        "total_memory_bytes": total_bytes,
-        "free_memory_bytes": free_bytes,
-        "topology_key": ":".join(f"{part:02x}" for part in bus),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def launch_id() -> str | None:
-    """Which start of torchrun this is; null for a lone process."""
-    run, restarts = os.environ.get("TORCHELASTIC_RUN_ID"), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return None if run is None else f"{run}.{restarts}"
-
-
-def circumstances(world: World, threads: int) -> dict[str, Any]:
-    """Where and with what an attempt trains, as `attempt_started` has it. Every rank takes part."""
-    commit, dirty = git_state()
-    return {
-        "launch_id": launch_id(),
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "versions": versions(),
-        "isa": isa(),
-        "threads_per_process": threads,
-        "devices": devices(world),
-        "deterministic": True,
-    }
-
-
-def git_state() -> tuple[str | None, bool | None]:
-    """(commit, dirty) of the clone that the trainer runs from; nulls where there is no clone or no git."""
-    folder = Path(__file__).resolve().parent
-    try:
-        outputs = [
-            subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
-    return outputs[0].strip(), bool(outputs[1].strip())

@@ -178,7 +178,7 @@ def _learn(training: Training, step: int, divisor: int) -> torch.Tensor:
         training.recorder.batch([sequence_id - training.first_train_id for _, sequence_id in drawn], ids)
         with autocast(world.device):
             losses = token_losses(training.model, ids.to(world.device), smoothing)
-        (losses.sum() / divisor).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(losses.sum() / divisor)
         loss_sum += losses.detach().double().sum()
     return loss_sum
 

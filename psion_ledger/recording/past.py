@@ -46,7 +46,6 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     holders: dict[str, str] = msgspec.field(default_factory=dict)
     stage_started: bool = False
     promoted: bool = False
-    exact_replays: int = 0
     stage_completed: bool = False
     finished: bool = False
     previous: list[events.StreamEnd] = msgspec.field(default_factory=list)
@@ -56,7 +55,7 @@ def read_past(folder: Path, artifacts: Path) -> Past:
     """Read how far a run had come. Raises CannotDecide for a record that cannot be read."""
     with Run(read(folder)) as run:
         run.require_whole()
-        run.relate(["verification_passes", "progress", "checkpoints"])
+        run.relate(["progress", "checkpoints"])
 
         def first(query: str) -> Any:
             return run.con.execute(query).fetchone()
@@ -80,7 +79,6 @@ def read_past(folder: Path, artifacts: Path) -> Past:
             holders=_holders(run),
             stage_started=there("stage_started"),
             promoted=there("checkpoint_promoted"),
-            exact_replays=int(first("select count(*) from verification_passes where exact")[0]),
             stage_completed=there("stage_completed"),
             finished=there("progress", "finished"),
             # The last attempt that opened a stream: one that died before it did has nothing to pin.

@@ -1,5 +1,6 @@
 """From what a user says of a run to its contracts, and the files that go with them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -158,12 +159,13 @@ def _batch_rule(wish: Wish, world: int) -> BatchRule:
     """Of a batch of one size, each rank takes its part at once, unless that is said otherwise."""
     if wish.batch_sequences is None:
         return BatchRule(schedule=None, micro_batch_sequences=wish.micro_batch_sequences)
+    micro = wish.micro_batch_sequences
     if isinstance(wish.batch_sequences, int):
-        sizes, micro = [(1, wish.batch_sequences)], wish.micro_batch_sequences or -(-wish.batch_sequences // world)
+        sizes, micro = [(1, wish.batch_sequences)], micro or -(-wish.batch_sequences // world)
     else:
-        sizes, micro = list(wish.batch_sequences), wish.micro_batch_sequences or 0
+        sizes = list(wish.batch_sequences)
     schedule = [BatchSize(first_step=step, sequences=sequences) for step, sequences in sizes]
-    return BatchRule(schedule=schedule, micro_batch_sequences=micro or None)
+    return BatchRule(schedule=schedule, micro_batch_sequences=micro)
 
 
 def _pass_of(order: Declared, train_sequences: int, unit: Unit) -> int | None:
@@ -200,15 +202,10 @@ def model_of(run_id: str, wish: Wish) -> TensorLayout | ModelDescriptor:
     tensors = [_tensor(name, wish.model[name]) for name in sorted(wish.model)]
     if not tensors:
         raise UsageError("model: no tensors; give model.state_dict(), or each tensor's name, dtype and shape")
-    total = 0
-    for tensor in tensors:
-        elements = 1
-        for length in tensor.shape:
-            elements *= length
-        total += elements
     return TensorLayout(
         schema_version=LAYOUT_SCHEMA, model_id=run_id, architecture=wish.architecture,
-        tokenizer_binding=wish.tokenizer, tensors=tensors, parameters=total,
+        tokenizer_binding=wish.tokenizer, tensors=tensors,
+        parameters=sum(math.prod(tensor.shape) for tensor in tensors),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from psion_ledger.errors import UsageError
 from psion_ledger.recording import rows, watching
 from psion_ledger.recording.evaluations import Evaluations, Measurement, promised_rows
 from psion_ledger.recording.feed import Feed
-from psion_ledger.recording.saving import Checkpoint
+from psion_ledger.recording.saving import Checkpoint, read_again
 from psion_ledger.recording.session import Outcome, Session
 from psion_ledger.recording.trace import trace_sha256
 
@@ -233,7 +233,7 @@ class Recorder:
     def loaded(self, checkpoint: Checkpoint) -> None:
         """Record that a checkpoint was loaded: to go on from, or to be measured. Its weights are hashed as they are
         now. Raises Damaged where they are not what was recorded."""
-        digest = self._session.read_again(checkpoint)
+        digest = read_again(checkpoint)
         self._session.emit(events.CheckpointLoaded(checkpoint_id=checkpoint.checkpoint_id, object_sha256=digest))
         if self.checkpoint_to_load is not None and checkpoint.checkpoint_id == self.checkpoint_to_load.checkpoint_id:
             self._loaded = True
@@ -266,7 +266,7 @@ class Recorder:
         found = self._session.checkpoint_at(checkpoint)
         self._session.emit(
             events.CheckpointPromoted(
-                checkpoint_id=found.checkpoint_id, label=label, object_sha256=self._session.read_again(found),
+                checkpoint_id=found.checkpoint_id, label=label, object_sha256=read_again(found),
                 criterion=criterion, criterion_split=split, evaluation_id=evaluation_id,
             )
         )  # fmt: skip

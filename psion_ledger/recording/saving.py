@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from psion_ledger import events
-from psion_ledger.errors import Damaged, LedgerError, UsageError
+from psion_ledger.errors import Damaged, UsageError
 from psion_ledger.log import files
 
 # Of files that nobody gave a role, by name; the first that fits.
@@ -75,9 +75,7 @@ def failed(after: Callable[[], object]) -> BaseException | None:
     return None
 
 
-def listed(
-    folder: Path, artifacts: Path, roles: Mapping[str, events.FileRole]
-) -> list[tuple[Path, str, events.FileRole]]:
+def listed(folder: Path, artifacts: Path, roles: Mapping[str, events.FileRole]) -> list[Listed]:
     """The files of a checkpoint: where each is, its path below the artifacts, its role. Raises UsageError for a folder
     outside them, without weights, or with what is no plain file."""
     below = inside(folder, artifacts)
@@ -173,7 +171,7 @@ class Saver:
             try:
                 if self._failed is None:
                     task()
-            except (LedgerError, OSError) as error:
+            except Exception as error:  # Whatever it is, or those who wait would wait for ever.
                 self._failed = error
             finally:
                 with self._done:

@@ -15,6 +15,7 @@ from psion_ledger import events, log, orders
 from psion_ledger.contracts import Contracts, ModelDescriptor, TensorLayout
 from psion_ledger.data.reading import Tokens
 from psion_ledger.errors import CannotDecide, UsageError
+from psion_ledger.escape import plain
 from psion_ledger.ordered import order_in
 from psion_ledger.recording import finishing, rows, saving
 from psion_ledger.recording.identity import Content
@@ -190,9 +191,6 @@ class Session:
             raise UsageError(f"checkpoint {checkpoint}: none is recorded of that id or folder; call checkpoint() first")
         return here[-1]
 
-    def read_again(self, checkpoint: Checkpoint) -> bytes:
-        return saving.read_again(checkpoint)
-
     # ---- The end ----
 
     def emit(self, event: events.Event) -> None:
@@ -234,4 +232,5 @@ def _layout_digest(contracts: Contracts) -> str:
 
 
 def say(message: str) -> None:
-    print(f"psion-ledger: {message}", file=sys.stderr)
+    """One line for people; what it quotes is no command to their terminal."""
+    print(plain(f"psion-ledger: {message}"), file=sys.stderr)

@@ -4,7 +4,7 @@ Any iterable of batches will do; torch's DataLoader and torchdata's StatefulData
 own state, length, data set and sampler are those of the loader that is watched.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -73,8 +73,9 @@ class Watched(Generic[BatchT]):
         return map(self._recorded, self._loader)
 
     def __len__(self) -> int:
-        length: int = len(self._loader)  # type: ignore[arg-type]
-        return length
+        if not isinstance(self._loader, Sized):
+            raise TypeError(f"{type(self._loader).__name__} has no length")
+        return len(self._loader)
 
     def state_dict(self) -> dict[str, object]:
         """Where the loader stands: behind the last batch that was handed out."""

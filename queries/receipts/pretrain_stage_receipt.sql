@@ -1,6 +1,6 @@
 -- name: pretrain_stage_receipt
 -- about: What the pretrain stage receipt says, one row; the digests over it are computed where the document is written.
---   Step times that are negative, or no finite number of milliseconds, are left out of their mean (0 without any).
+--   The devices are those of all ranks, each once. Step times that are negative, or no finite number of milliseconds, are left out of their mean (0 without any).
 -- derivation: 1
 select c.run_id, c.stage_id, c.stage_kind, c.model_id, c.model_descriptor_digest, c.tokenizer_binding_digest,
   c.dataset_identity, c.sampling_policy_id, c.sampling_policy_version, c.objective_config,
@@ -39,6 +39,14 @@ left join promoted_checkpoint as p on true
 left join stages as s on s.stage_id = c.stage_id
 left join attempts as a on a.attempt = p.attempt
 left join (
-  select attempt, devices from attempt_started where role = 'train' and rank = 0
-  qualify row_number() over (partition by attempt order by seq) = 1
+  select attempt, list(device order by rank, place) as devices
+  from (
+    select attempt, rank, place, devices[place] as device
+    from (
+      select attempt, rank, devices from attempt_started where role = 'train'
+      qualify row_number() over (partition by attempt, rank order by seq) = 1
+    ), unnest(range(1, len(devices) + 1)) as p (place)
+    qualify row_number() over (partition by attempt, devices[place].stable_device_id order by rank, place) = 1
+  )
+  group by attempt
 ) as g on g.attempt = p.attempt

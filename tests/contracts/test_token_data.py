@@ -15,6 +15,7 @@ from psion_ledger.contracts import (
     encode_document,
 )
 from psion_ledger.contracts.finding import ContractFinding
+from psion_ledger.contracts.token_data import FileFormat
 from psion_ledger.contracts.token_data_rules import rules
 from psion_ledger.errors import ContractRefused
 from tests.contracts.test_tensor_layout import LAYOUT
@@ -23,6 +24,7 @@ from tests.documents import changed, small_corpus, small_plan
 F = ContractFinding
 AT, PLAN = "token_data#", "sampling_plan#"
 SHA = "ab" * 32
+KINDS: dict[int, FileFormat] = {0: "raw", 1: "megatron", 2: "parquet"}
 
 
 def small_data() -> TokenData:
@@ -31,10 +33,10 @@ def small_data() -> TokenData:
     files = []
     for number, family in enumerate(plan.families):
         (name,) = family.shard_ids
-        kind = {0: "raw", 1: "megatron", 2: "parquet"}.get(number, "npy")
+        kind = KINDS.get(number, "npy")
         files.append(
             TokenFile(
-                file_id=name, path=f"tokens/{name}", format=kind, dtype="uint16", sha256=SHA,  # type: ignore[arg-type]
+                file_id=name, path=f"tokens/{name}", format=kind, dtype="uint16", sha256=SHA,
                 column="ids" if kind == "parquet" else None, bytes=family.tokens * 2, sequences=family.sequences,
                 tokens=family.tokens,
                 index=DocumentIndexFile(path=f"tokens/{name}.idx", bytes=9, sha256=SHA) if kind == "megatron" else None,

@@ -85,6 +85,20 @@ def test_several_devices_have_no_topology(tmp_path: Path) -> None:
     assert [d.stable_device_id for d in receipt.delivered_execution.selected_devices] == ["cuda:0", "cuda:1"]
 
 
+def test_the_devices_of_all_ranks_are_in_a_receipt(tmp_path: Path) -> None:
+    """Each rank says its own; one that two ranks share counts once."""
+    second = msgspec.structs.replace(CUDA, stable_device_id="cuda:1")
+    script = edited(good_run(CONTRACTS, world=2), events.AttemptStarted, 0, devices=[CUDA])
+    apart = edited(script, events.AttemptStarted, 1, devices=[second])
+    shared = edited(script, events.AttemptStarted, 1, devices=[CUDA])
+    found = []
+    for name, made in (("apart", apart), ("shared", shared)):
+        delivered = receipt_of(tmp_path / name, made, strict=False).delivered_execution
+        assert delivered is not None
+        found.append([device.stable_device_id for device in delivered.selected_devices])
+    assert found == [["cuda:0", "cuda:1"], ["cuda:0"]]
+
+
 NO_REPLAY = "0 complete dry replays of order and content; not every pass equalled training."
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import psion_ledger
 from psion_ledger import data, orders
+from psion_ledger.contracts.sampling_plan import Take
 from tests.recording.loops import BATCH, MODEL, STEPS, rows
 
 FAULT_STEP = 2
 
 
-def main(folder: Path, rank: str, world: int, take: str, fault: str) -> None:
+def main(folder: Path, rank: str, world: int, take: Take, fault: str) -> None:
     with psion_ledger.record(
         folder / "ledger", run_id="tiny", artifacts=folder / "runs", data=data.npy(folder / "train.npy"),
         order=orders.derived("torch.randperm", seed=3), model=MODEL, batch_sequences=BATCH, horizon_steps=STEPS,
-        micro_batch_sequences=2, take=take, rank="peer" if rank == "peer" else int(rank),  # type: ignore[arg-type]
+        micro_batch_sequences=2, take=take, rank="peer" if rank == "peer" else int(rank),
         world=world, launch="x", finish=False,
     ) as run:  # fmt: skip
         if run.checkpoint_to_load is not None:
@@ -41,4 +42,5 @@ def main(folder: Path, rank: str, world: int, take: str, fault: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5] if len(sys.argv) > 5 else "")
+    dealt: Take = "strided" if sys.argv[4] == "strided" else "contiguous"
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), dealt, sys.argv[5] if len(sys.argv) > 5 else "")

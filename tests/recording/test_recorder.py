@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +11,8 @@ from psion_ledger import data, orders
 from psion_ledger.data import Data
 from psion_ledger.ledger import Run
 from psion_ledger.reading import read
+from psion_ledger.recording.evaluations import Measurement
+from psion_ledger.report.facts import report_rows
 from tests.recording.loops import BATCH, HELD_OUT, MODEL, TRAIN, audited, begin, described, learn, rows, save, violated
 
 
@@ -94,3 +97,32 @@ def test_without_a_ledger_a_loop_runs_as_it_is(tmp_path: Path, found: Data) -> N
         assert silent.next_step == 3
     assert given == recorded
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger"]
+
+
+def test_a_family_that_is_measured_unpromised_must_be_one_of_the_data(tmp_path: Path, found: Data) -> None:
+    """No evaluation set is promised: measuring validation breaks no law, and measuring what the data lack does."""
+    with begin(tmp_path, found) as run:
+        learn(run)
+        run.measure("validation", losses=[1.0] * HELD_OUT, ids=range(HELD_OUT))
+        event = run._evaluations.measured(
+            Measurement(
+                split="validation", family=None, step=1, checkpoint_id=None, losses=[1.0] * HELD_OUT, loss_sum=None,
+                target_tokens=None, ids=range(HELD_OUT), tokens=None, lengths=None,
+            )
+        )  # fmt: skip
+    assert violated(audited(tmp_path)) == []
+    with begin(tmp_path / "other", found) as run:
+        learn(run)
+        run._session.emit(msgspec.structs.replace(event, source_family_id="made up"))
+    assert "measurements_are_declared" in violated(audited(tmp_path / "other"))
+
+
+def test_a_run_without_a_corpus_has_its_families_and_model_in_the_report(tmp_path: Path, found: Data) -> None:
+    """As the plan and the tensors say them."""
+    with begin(tmp_path, found) as run:
+        learn(run, 4)
+    with Run(read(tmp_path / "ledger" / "tiny")) as record:
+        splits = [(row["split_name"], row["tokens"], row["token_share_bps"]) for row in report_rows(record, "splits")]
+        (summary,) = report_rows(record, "summary")
+    assert splits == [("train", 4 * BATCH * 6, 10_000), ("validation", None, None)]
+    assert (summary["model_id"], summary["parameters"]) == ("tiny", 8)
