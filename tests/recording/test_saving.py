@@ -1,5 +1,7 @@
 """Checkpoints are hashed behind training's back: in order, and what fails there is raised where training is."""
 
+from functools import partial
+
 import pytest
 
 from psion_ledger.recording.saving import Saver, role_of
@@ -10,7 +12,7 @@ def test_tasks_are_done_in_their_order() -> None:
     done: list[int] = []
     saver = Saver()
     for number in range(20):
-        saver.do(lambda number=number: done.append(number))  # type: ignore[misc]
+        saver.do(partial(done.append, number))
     saver.wait()
     saver.close()
     assert done == list(range(20))
