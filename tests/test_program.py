@@ -28,8 +28,8 @@ from tests.corpora import real_contracts
 from tests.edits import inserted, without
 from tests.emitted import FAMILY
 from tests.ledgers import COMPLETION, RANK0, RUN_ID, Mark, Script, complete, good_run, opened, record, write_ledger
+from tests.receipts.forging import forged
 from tests.receipts.good_receipt import good_receipt
-from tests.receipts.test_verify import forged
 
 CONTRACTS = real_contracts()
 STAGE = "run-small-stage-1-pretrain"
