@@ -9,6 +9,7 @@ from typing import Any
 from psion_ledger import events, log
 from psion_ledger.log import columns
 from psion_ledger.log.frame import Frame, decode_event, encode
+from psion_ledger.log.segment import seal_run
 from psion_ledger.reading import Tail, read
 from tests.ledgers import RANK0, RUN_ID, opened
 
@@ -37,6 +38,17 @@ def written(ledger: Path, steps: int = 3) -> Path:
     with log.open_writer(run, opened()) as writer:
         for step in range(1, steps + 1):
             writer.emit(numbered(step))
+    return run
+
+
+def three_entries(ledger: Path) -> Path:
+    """A run that is sealed into three entries: its only stream's first event, and two batches."""
+    run = log.create_run(ledger, RUN_ID)
+    with log.open_writer(run, opened()) as writer:
+        for step in (1, 2):
+            writer.rotate()
+            writer.emit(numbered(step))
+    seal_run(run)
     return run
 
 

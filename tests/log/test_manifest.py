@@ -13,24 +13,14 @@ from psion_ledger.errors import NewerFormat, Unreadable
 from psion_ledger.log import claim
 from psion_ledger.log.segment import seal_run
 from psion_ledger.reading import read
-from tests.ledgers import RUN_ID, opened
+from tests.ledgers import RUN_ID
 from tests.log.streams import (
     JOURNAL,
     entry_of,
-    numbered,
     read_entries,
+    three_entries,
     written,
 )
-
-
-def three_entries(ledger: Path) -> Path:
-    run = log.create_run(ledger, RUN_ID)
-    with log.open_writer(run, opened()) as writer:
-        for step in (1, 2):
-            writer.rotate()
-            writer.emit(numbered(step))
-    seal_run(run)
-    return run
 
 
 def test_each_flipped_byte_of_an_entry_is_found(tmp_path: Path) -> None:

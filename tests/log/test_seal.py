@@ -28,6 +28,7 @@ from tests.log.streams import (
     links_of,
     numbered,
     recorded,
+    three_entries,
     written,
 )
 from tests.log.vocabulary import EXAMPLES, bits
@@ -118,12 +119,7 @@ def test_entries_continue_each_other(tmp_path: Path) -> None:
 
 def test_the_manifests_head_is_the_tree_over_its_entries(tmp_path: Path) -> None:
     """RFC 6962 over the exact bytes of each entry's file."""
-    run = log.create_run(tmp_path, RUN_ID)
-    with log.open_writer(run, opened()) as writer:
-        for step in (1, 2):
-            writer.rotate()
-            writer.emit(numbered(step))
-    seal_run(run)
+    run = three_entries(tmp_path)
     leaves = [hashlib.sha256(b"\0" + (run / f"manifest/{n}.json").read_bytes()).digest() for n in range(3)]
     assert [naive_root(leaves[:n]) for n in range(4)] == [read(run, as_of=n).manifest.head() for n in range(4)]
 

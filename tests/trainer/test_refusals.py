@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.test_command import REMINDER, Place
+from tests.trainer.command import REMINDER, Place
 from tests.trainer.tiny import write_corpus
 from trainer import sizes, tokenizer
 from trainer.__main__ import main
