@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from psion_ledger.errors import CannotDecide, ContractRefused
+from psion_ledger.escape import SHOWN_CHARACTERS_MAX
 from psion_ledger.evidence import Sources
 from psion_ledger.findings import LEVELS, LawResult, Level, Skipped, Status
 from psion_ledger.ledger import Run
@@ -58,9 +59,12 @@ class Commands:
         return self._run.command(f"psion-ledger replay {self._run.run_id} --record{self._artifacts}")
 
     def resume(self) -> str | None:
-        """How to go on: as the run itself says; of one that says nothing, what finishes it once it is trained."""
+        """How to go on: as the run itself says, or what prints a text too long to paste; of a run that says nothing,
+        what finishes it once it is trained."""
         said = self._run.first("select resume_command from run_started order by stream, seq limit 1")
         if said is not None and said[0]:
+            if len(said[0]) > SHOWN_CHARACTERS_MAX:
+                return self.plain("query") + " 'select resume_command from run_started'"
             return f"{said[0]}  # as the run says"
         self._run.relate(["progress"])
         trained = self._run.first("select due_step >= horizon_steps from progress")

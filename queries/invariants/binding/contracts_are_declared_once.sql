@@ -12,4 +12,3 @@ left join (
 left join contract_declared as c on c.contract_role = n.role
 cross join progress as r
 where d.declarations > 1 or (d.declarations is null and r.attempts > 0)
-order by n.role, c.stream, c.seq

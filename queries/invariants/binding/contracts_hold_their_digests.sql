@@ -10,4 +10,3 @@ full join contract_declared as c on c.contract_role = n.role
 cross join progress as r
 where case when c.contract_role is null then r.attempts > 0
   else sha256(c.document) is distinct from lower(hex(c.sha256)) end
-order by subject, c.stream, c.seq

@@ -14,4 +14,3 @@ from (
   where d.role is null and r.attempts > 0
 ) as k
 left join contracts as c on c.role = k.role
-order by k.pointer, k.code

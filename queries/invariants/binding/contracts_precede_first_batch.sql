@@ -22,4 +22,3 @@ from (
   from progress as r
   where r.attempts > 0 and not exists (select * from run_started)
 )
-order by subject, by_stream

@@ -19,4 +19,3 @@ cross join lateral (values
 ) as n (subject, actual)
 cross join progress as r
 where r.attempts > 0 and (c.dataset_identity is null or n.actual is distinct from c.dataset_identity)
-order by n.subject

@@ -14,4 +14,3 @@ from plan_families as p
 full join indexed_documents as i on i.split_name = p.split_name and i.source_family_id = p.source_family_id
 cross join progress as r
 where r.attempts > 0 and (i.tokens is distinct from p.tokens or i.gaps is distinct from 0 or p.split_name is null)
-order by subject

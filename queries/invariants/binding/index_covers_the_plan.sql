@@ -20,4 +20,3 @@ where r.attempts > 0 and (
   or i.sequences is distinct from p.sequences or i.sequences_distinct is distinct from p.sequences
   or i.digests is distinct from p.sequences
   or i.tokens is distinct from p.tokens or i.document_tokens is distinct from p.tokens)
-order by subject

@@ -14,4 +14,3 @@ left join (
 cross join progress as r
 where r.attempts > 0 and (s.sequences is null or s.tokens is null
   or p.sequences is distinct from s.sequences or p.tokens is distinct from s.tokens)
-order by s.split_name

@@ -13,4 +13,3 @@ cross join lateral (values
 ) as n (subject, expected, actual)
 cross join progress as r
 where r.attempts > 0 and (n.expected is null or n.actual is distinct from n.expected)
-order by n.subject

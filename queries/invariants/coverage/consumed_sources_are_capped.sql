@@ -11,4 +11,3 @@ left join source_caps as s on s.source_id = c.source_id
 where s.source_id is null
 union all
 select 'step ' || step, seq, stream, expected, actual from undrawn_steps
-order by subject

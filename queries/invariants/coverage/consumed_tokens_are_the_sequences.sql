@@ -15,4 +15,3 @@ full join family_consumption as c on c.source_family_id = coalesce(w.source_fami
 where coalesce(c.tokens, 0) is distinct from coalesce(s.tokens, 0)
 union all
 select 'step ' || step, seq, stream, expected, actual from undrawn_steps
-order by subject

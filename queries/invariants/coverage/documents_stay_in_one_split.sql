@@ -8,4 +8,3 @@ select coalesce(document_id, 'null') || ' of ' || coalesce(source_id, 'null') as
   'one split' as expected, split_name || ' and ' || other_split_name as actual
 from document_splits
 where splits is distinct from 1 or source_id is null or document_id is null
-order by subject

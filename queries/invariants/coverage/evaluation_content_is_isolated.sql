@@ -25,4 +25,3 @@ from (
 )
 union all
 select 'step ' || step, seq, stream, expected, actual from undrawn_steps
-order by subject

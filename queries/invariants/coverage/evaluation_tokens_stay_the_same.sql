@@ -19,4 +19,3 @@ from promised_measurements as p
 left join measurements as m on m.evaluation_id = p.evaluation_id and m.split_name = p.split_name
   and m.source_family_id = p.source_family_id
 where m.seq is null
-order by stream, event_seq, subject

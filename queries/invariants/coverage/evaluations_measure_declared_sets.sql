@@ -24,4 +24,3 @@ where m.measured is distinct from 1 or m.evaluation_set is distinct from p.evalu
   or (p.stride is not null and (m.first_sequence_id is distinct from p.first_sequence_id
     or m.end_sequence_id is distinct from p.end_sequence_id or m.stride is distinct from p.stride))
   or (p.target_tokens is not null and m.target_tokens is distinct from p.target_tokens)
-order by subject

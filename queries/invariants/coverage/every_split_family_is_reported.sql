@@ -17,4 +17,3 @@ full join (
 cross join progress as r
 where (r.finished or f.split_name is not null)
   and (p.split_name is null or f.measured is distinct from 1 or f.split_kind is distinct from p.split_kind)
-order by subject

@@ -22,4 +22,3 @@ from (
   where m.seq is null
 )
 where is_finite is distinct from true
-order by stream, seq, subject

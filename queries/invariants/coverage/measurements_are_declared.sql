@@ -10,4 +10,3 @@ select m.evaluation_id || ' ' || m.split_name || ' ' || m.source_family_id as su
 from measurements as m
 left join evaluation_sets as s on s.split_name = m.split_name and s.source_family_id = m.source_family_id
 where s.split_name is null and (m.split_kind is null or exists (select * from evaluation_sets))
-order by m.stream, m.seq

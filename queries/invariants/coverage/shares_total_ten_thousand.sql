@@ -16,4 +16,3 @@ left join (
 ) as h on h.split_name = s.split_name
 cross join progress as r
 where r.finished and (h.token_bps is distinct from 10000 or h.sequence_bps is distinct from 10000 or h.missing is distinct from 0)
-order by s.split_name

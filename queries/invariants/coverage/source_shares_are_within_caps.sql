@@ -18,4 +18,3 @@ select 'step ' || u.step, u.seq, u.stream, u.expected, u.actual
 from undrawn_steps as u
 cross join progress as r
 where r.finished
-order by subject

@@ -12,4 +12,3 @@ select coalesce(c.file, 'attempts/' || o.attempt || '.json'), o.seq, o.stream,
 from stream_opened as o
 left join attempt_claims as c on c.attempt = o.attempt
 where o.seq = 0 and c.sha256 is distinct from lower(hex(o.attempt_sha256))
-order by subject, stream

@@ -7,4 +7,3 @@
 select subject, event_seq, stream, expected, actual
 from reread_entries
 where expected is distinct from actual
-order by event_seq, subject

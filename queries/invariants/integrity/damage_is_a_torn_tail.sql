@@ -8,4 +8,3 @@ select path as subject, damaged_seq as event_seq, stream,
   damage || ', durable through seq ' || durable_through as actual
 from journal_tails
 where tampered is distinct from false
-order by path

@@ -6,4 +6,3 @@
 select path as subject, first_seq as event_seq, stream, 'an entry that names it' as expected,
   'none, and its journal is gone: the manifest was rolled back' as actual
 from unnamed_segments
-order by path

@@ -7,4 +7,3 @@ select path as subject, first_seq as event_seq, stream, sha256_expected as expec
   coalesce(sha256_actual, 'missing') as actual
 from ledger_files
 where sha256_actual is distinct from sha256_expected
-order by path

@@ -7,4 +7,3 @@
 select subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream, expected, actual
 from kept_heads
 where expected is distinct from actual
-order by subject

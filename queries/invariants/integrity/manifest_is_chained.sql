@@ -6,4 +6,3 @@
 select path as subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream, expected, actual
 from manifest_links
 where expected is distinct from actual
-order by number

@@ -7,4 +7,3 @@ select g.gap_stream as subject, g.seq as event_seq, g.stream, 'no gap' as expect
   coalesce(cast(g.events_lost as varchar), 'unknown number of') || ' events lost after seq ' || g.after_seq || ': '
     || g.reason as actual
 from gap_recorded as g
-order by g.stream, g.seq

@@ -15,4 +15,3 @@ from (
 where first_seq is distinct from previous_seq + 1
   or link_before is distinct from previous_link
   or events is distinct from last_seq - first_seq + 1
-order by stream, first_seq

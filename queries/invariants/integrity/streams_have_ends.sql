@@ -26,4 +26,3 @@ where case
   else not coalesce(s.ended_seq = s.last_seq, false) and (r.finished or s.attempt is distinct from r.attempts)
     and not coalesce(not r.finished and s.attempt > r.attempts, false)
   end
-order by subject, p.pinned_by

@@ -15,4 +15,3 @@ where again.seq is not null
     (s.role = 'train' and s.stream = 't' || lpad(cast(s.attempt as varchar), 4, '0') || '.r' || lpad(cast(s.rank as varchar), 5, '0'))
     or (s.role = 'verify' and starts_with(s.stream, 'v.'))
     or (s.role = 'complete' and s.rank = 0 and regexp_full_match(s.stream, 'c\.[1-9][0-9]{0,8}')), false)
-order by s.stream

@@ -39,4 +39,3 @@ union all
 select 'stream ' || stream, cast(null as bigint), stream, 'attempt_started before it trains', 'training, and no attempt_started'
 from train_streams
 where started_seq is null
-order by stream, event_seq

@@ -8,4 +8,3 @@
 select subject, cast(null as bigint) as event_seq, cast(null as varchar) as stream, expected, actual
 from base_run
 where actual is distinct from expected
-order by subject

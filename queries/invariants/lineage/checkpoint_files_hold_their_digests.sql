@@ -8,4 +8,3 @@
 select path as subject, event_seq, stream, sha256_expected as expected, coalesce(sha256_actual, 'missing') as actual
 from checkpoint_files
 where sha256_actual is distinct from sha256_expected
-order by path

@@ -12,4 +12,3 @@ left join (
   select checkpoint_id, count(*) as times from checkpoint_written group by checkpoint_id
 ) as n on n.checkpoint_id = p.checkpoint_id
 where n.times is distinct from 1
-order by p.checkpoint_id, c.stream, c.seq

@@ -11,4 +11,3 @@ left join checkpoint_written as c on c.checkpoint_id = n.checkpoint_id
 left join checkpoint_written as p on p.checkpoint_id = c.parent_checkpoint_id
 where c.checkpoint_id is null or c.parent_checkpoint_id is not null
   and not coalesce(p.step < c.step and (p.attempt < c.attempt or (p.stream = c.stream and p.seq < c.seq)), false)
-order by c.stream, c.seq, n.checkpoint_id

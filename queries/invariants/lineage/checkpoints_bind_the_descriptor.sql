@@ -11,4 +11,3 @@ from promised_checkpoints as n
 left join checkpoint_written as c on c.checkpoint_id = n.checkpoint_id
 left join derived_digests as d on true
 where c.checkpoint_id is null or lower(hex(c.tensor_layout_digest)) is distinct from d.tensor_layout_digest
-order by c.stream, c.seq, n.checkpoint_id

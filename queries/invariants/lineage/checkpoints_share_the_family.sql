@@ -10,4 +10,3 @@ from promised_checkpoints as n
 left join checkpoint_written as c on c.checkpoint_id = n.checkpoint_id
 left join (select min(checkpoint_family) as checkpoint_family from stages) as s on true
 where c.checkpoint_id is null or c.checkpoint_family is distinct from s.checkpoint_family
-order by c.stream, c.seq, n.checkpoint_id

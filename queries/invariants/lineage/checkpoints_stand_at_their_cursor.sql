@@ -16,4 +16,3 @@ where c.checkpoint_id is null
   or ((r.finished or c.step <= r.due_step) and (c.effective or not exists (select * from skips_before))
     and (c.effective or p.step is not null or c.step = 0)
     and c.cursor_position is distinct from case when c.step = 0 then 0 else p.first_position::hugeint + p.sequences end)
-order by c.stream, c.seq, n.checkpoint_id

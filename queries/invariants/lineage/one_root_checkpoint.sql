@@ -12,4 +12,3 @@ left join checkpoint_written as c on c.parent_checkpoint_id is null
 left join promised_saves as p on true
 where exists (select * from promised_checkpoints)
   and (r.roots is distinct from 1 or (p.at_start and c.step is distinct from 0))
-order by c.stream, c.seq

@@ -26,4 +26,3 @@ where case when p.checkpoint_id is null then r.finished and exists (select * fro
     or (p.criterion = 'lowest_loss' and not exists (
       select 1 from measured_checkpoints as m
       where m.split_name = p.criterion_split and m.is_lowest and m.checkpoint_id = p.checkpoint_id)) end
-order by p.stream, p.seq

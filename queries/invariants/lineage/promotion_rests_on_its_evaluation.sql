@@ -19,4 +19,3 @@ where case when p.seq is null then r.finished and exists (select * from declared
   else p.evaluation_id is not null and not coalesce(
     case when e.checkpoint_id is null then e.attempt = c.attempt and e.step = c.step
       else e.checkpoint_id = p.checkpoint_id end, false) end
-order by p.stream, p.seq

@@ -15,4 +15,3 @@ select n.checkpoint_id, null, null, 'weights to compare', 'never written'
 from promised_checkpoints as n
 left join checkpoints as c on c.checkpoint_id = n.checkpoint_id
 where c.checkpoint_id is null
-order by event_seq nulls last, subject, expected

@@ -9,4 +9,3 @@ select 'step ' || s.step as subject, b.seq as event_seq, b.stream,
 from promised_steps as s
 left join batch_rollup as b on b.step = s.step
 where b.step is null or b.tokens is distinct from b.family_tokens or b.sequences is distinct from b.positions
-order by s.step

@@ -17,4 +17,3 @@ from (
   union all
   select 'step ' || step, seq, stream, expected, actual, null, step from undrawn_steps
 )
-order by place nulls last, sequence_id

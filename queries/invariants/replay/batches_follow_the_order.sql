@@ -12,4 +12,3 @@ full join derived_order as o on o.position = d.position
 cross join progress as r
 where d.sequence_id is distinct from o.sequence_id
   and (r.finished or o.position is not null or d.step <= r.due_step)
-order by coalesce(d.position, o.position), d.stream, d.seq

@@ -38,4 +38,3 @@ where b.first_position is distinct from p.first_position or b.end_position is di
   or b.sequences is distinct from p.sequences or b.batches is distinct from b.batches_given
   or (p.micro_step is not null and b.batches > 1)
   or (p.sequences > 1 and (b.stride_min is distinct from p.stride or b.stride_max is distinct from p.stride))
-order by coalesce(p.step, b.step), coalesce(p.rank, b.rank), coalesce(p.micro_step, b.micro_step)

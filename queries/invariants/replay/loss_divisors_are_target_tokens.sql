@@ -16,4 +16,3 @@ left join (
 ) as s on s.step = n.step
 where b.step is null
   or s.divisor_min is distinct from b.target_tokens::double or s.divisor_max is distinct from b.target_tokens::double
-order by n.step

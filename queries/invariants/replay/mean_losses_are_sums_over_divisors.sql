@@ -11,4 +11,3 @@ left join step_losses as m on m.step = n.step
 where s.step is null
   or (s.loss_nats is not null and s.loss_sum_nats is not null and s.loss_divisor is not null
     and s.loss_nats is distinct from m.loss_nats)
-order by n.step, s.rank

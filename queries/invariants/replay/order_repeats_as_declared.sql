@@ -15,4 +15,3 @@ from (
 ) as o
 group by sequence_id, pass_position
 having count(*) is distinct from 1
-order by min(position), sequence_id

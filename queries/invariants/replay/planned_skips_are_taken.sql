@@ -11,4 +11,3 @@ left join skips_before as s on s.step = p.before_step
 cross join progress as r
 where (p.before_step is null or p.before_step <= r.due_step or (r.finished and p.before_step <= r.last_step))
   and s.sequences is distinct from p.sequences
-order by p.before_step

@@ -14,4 +14,3 @@ left join (
 ) as s on s.step = p.step
 left join attempts as a on a.attempt = s.attempt
 where s.losses is distinct from 1 or s.ranks is distinct from a.world_size
-order by p.step

@@ -15,4 +15,3 @@ where (r.finished or h.step is not null or b.step <= r.due_step)
   and not coalesce(b.stride = h.stride and b.sequences = h.sequences and b.sequence_ids = h.sequence_ids and b.tokens = h.tokens
   and b.target_tokens = h.target_tokens
   and b.token_sha256 = h.token_sha256 and b.family_tokens = h.family_tokens, false)
-order by coalesce(b.first_position, h.first_position)

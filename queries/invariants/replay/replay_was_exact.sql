@@ -20,4 +20,3 @@ left join (
 group by s.stage_id, s.completed_seq, s.completed_stream
 having count(*) filter (v.exact and v.sealed_in < coalesce(c.entry, 9223372036854775807)) = 0
   or count(*) filter (v.differs) > 0
-order by s.stage_id

@@ -20,4 +20,3 @@ cross join progress as r
 where (r.finished or s.step <= r.due_step) and (d.first_position is distinct from p.first_position - s.sequences
   or d.last_position is distinct from p.first_position - 1 or d.positions is distinct from s.sequences
   or d.sequences is distinct from s.sequences)
-order by s.step

@@ -21,4 +21,3 @@ full join batch_rollup as b on b.step = coalesce(p.step, s.step)
 left join attempts as a on a.attempt = coalesce(s.attempt, b.attempt)
 where p.step is null or coalesce(s.ranks, 0) is distinct from a.world_size
   or coalesce(s.completions, 0) is distinct from a.world_size or b.step is null
-order by coalesce(p.step, s.step, b.step)

@@ -23,4 +23,3 @@ left join (
 ) as b on b.step = n.step and (b.rank = s.rank or s.rank is null)
 where s.target_tokens is distinct from coalesce(b.target_tokens, 0)
   or (b.step is not null and b.target_tokens is distinct from b.targets_ruled)
-order by n.step, coalesce(s.rank, b.rank)

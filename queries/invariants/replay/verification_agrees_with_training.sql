@@ -17,4 +17,3 @@ union all
 select stream, cast(null as bigint), stream, 'a pass that was begun', 'its batches, and no verification_started'
 from verification_streams
 where verification_id is null
-order by stream, event_seq, subject

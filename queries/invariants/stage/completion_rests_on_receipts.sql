@@ -21,4 +21,3 @@ select coalesce(c.stage_id, 'null'), null, null, 'a completed stage', 'the run i
 from stage_config as c
 cross join progress as r
 where r.finished and not exists (select * from completed_stages)
-order by subject, actual

@@ -17,4 +17,3 @@ join completion_streams as c on c.stream = s.completed_stream
 join receipt_recorded as r on true
 join completion_streams as o on o.stream = r.stream
 where o.number > c.number or (r.stream = s.completed_stream and r.seq > s.completed_seq)
-order by stream, event_seq

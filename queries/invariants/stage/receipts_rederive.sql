@@ -10,4 +10,3 @@ union all
 select 'receipt ' || lower(hex(sha256)), seq, stream, 'a recorded receipt', 'never recorded'
 from promised_receipts
 where recorded_seq is null
-order by event_seq, subject

@@ -17,4 +17,3 @@ where c.stage_kind is distinct from 'pretrain'
   or (s.stage_id is null and r.attempts > 0)
   or (s.stage_id is not null and (s.stage_kind is distinct from 'pretrain' or s.stage_id is distinct from c.stage_id
     or s.ordinal is distinct from 1 or s.config_sha256 is distinct from d.sha256))
-order by s.seq

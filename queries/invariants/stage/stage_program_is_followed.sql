@@ -10,4 +10,3 @@ union all
 select 'stage_started', null, null, 'a transition of the stage program', 'an attempt was started, and no stage'
 from progress
 where attempts > 0 and not exists (select 1 from stages)
-order by stream, event_seq
