@@ -137,8 +137,8 @@ def test_a_parent_that_was_written_later_is_found(tmp_path: Path, contracts: Con
     script = edited(trained_run(contracts), events.CheckpointWritten, nth=1, **early)
     script = edited(script, events.CheckpointWritten, nth=2, **late)
     assert findings(tmp_path, script, "checkpoint_parents_are_earlier") == [
-        ("early", 27, RANK0, "late, before step 3", "step 2 in attempt 1"),
         ("a0001-s000004", None, None, "a checkpoint", "never written"),
+        ("early", 27, RANK0, "late, before step 3", "step 2 in attempt 1"),
     ]
 
 
