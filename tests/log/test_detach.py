@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,8 +91,9 @@ def test_a_gap_that_cannot_be_recorded_is_said(
 def test_a_detached_writer_still_refuses_what_is_no_event(run: Path, broken_disk: pytest.MonkeyPatch) -> None:
     """A fault of the caller's is no fault of the disk; and a writer that was closed raises in either mode."""
     writer = log.open_writer(run, opened(), on_failure="detach")
+    nonsense: Any = "nonsense"
     with pytest.raises(UsageError):
-        writer.emit(events.StreamEnded(outcome="nonsense", last_step=1))  # type: ignore[arg-type]
+        writer.emit(events.StreamEnded(outcome=nonsense, last_step=1))
     writer.close()
     with pytest.raises(WriterFailed, match="is closed"):
         writer.emit(numbered(1))

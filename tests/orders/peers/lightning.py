@@ -39,7 +39,8 @@ def _rows(entries: int, seed: int) -> list[int]:
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    loader = DataLoader(range(entries), batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type,var-annotated]
+    rows: Any = range(entries)
+    loader: Any = DataLoader(rows, batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(seed))
     trainer = lightning.Trainer(
         max_epochs=PASSES, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
